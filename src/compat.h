@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between PostgreSQL 15, 16, 17 and 18.
+ *
+ * The only file that may ask for the server's version: everything else uses
+ * the newest server's spelling, and older servers get it from here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_COMPAT_H
+#define SITER_COMPAT_H
+
+#include "catalog/pg_proc.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+
+#if PG_VERSION_NUM < 150000
+#error "StreamIter needs PostgreSQL 15 or newer"
+#endif
+
+/* 16 folded the per-catalog privilege checks into one */
+#if PG_VERSION_NUM < 160000
+static inline AclResult
+siter_proc_aclcheck(Oid function, Oid role, AclMode mode)
+{
+	return pg_proc_aclcheck(function, role, mode);
+}
+#else
+static inline AclResult
+siter_proc_aclcheck(Oid function, Oid role, AclMode mode)
+{
+	return object_aclcheck(ProcedureRelationId, function, role, mode);
+}
+#endif
+
+#endif							/* SITER_COMPAT_H */

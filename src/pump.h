@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * pump.h
+ *	  Driving a callback over the batches of a walk.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_PUMP_H
+#define SITER_PUMP_H
+
+#include "callback.h"
+#include "portability/instr_time.h"
+#include "walk.h"
+
+typedef struct SiterPump
+{
+	SiterWalk  *walk;
+	SiterCallback *callback;
+	bool		skip_errors;	/* on_error => 'skip' */
+	int64		max_skips;
+
+	/* results */
+	int64		skipped;
+	int64		not_called;		/* STRICT, and an argument was NULL */
+	instr_time	first_row;		/* when the first callback was called */
+
+	/* inside */
+	int			subtransactions;
+	uint64		failed_row;		/* row of the batch that raised an error */
+	bool		calling;		/* the callback is running, not the source */
+} SiterPump;
+
+/* Walk to the end.  Errors: those of the source and of the callback */
+extern void siter_pump_run(SiterPump *pump);
+
+#endif							/* SITER_PUMP_H */

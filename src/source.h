@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.h
+ *	  Sources: a query and its arguments, checked before a row is read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_SOURCE_H
+#define SITER_SOURCE_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "executor/spi.h"
+
+/* $1, $2 ... of a query, with types */
+typedef struct SiterArgs
+{
+	int			nargs;
+	Oid		   *types;
+	Datum	   *values;
+	char	   *nulls;			/* 'n' or ' ', as SPI has it; or NULL */
+} SiterArgs;
+
+typedef struct SiterSource
+{
+	const char *query;
+	SiterArgs	args;
+	SPIPlanPtr	plan;			/* of the SPI level that prepared it */
+	TupleDesc	tupdesc;		/* the columns of its rows */
+} SiterSource;
+
+/* The fields of a row value as arguments, literals of unknown type as text */
+extern SiterArgs siter_args_from_record(HeapTupleHeader record);
+
+/*
+ * Parse and check a source.  SPI must be connected; the source and its plan
+ * live until SPI_finish().  cursor_options: CURSOR_OPT_FAST_PLAN or 0; NO
+ * SCROLL is added.
+ *
+ * Errors: 42601 for an empty query, more than one statement, or arguments
+ * that the query does not use; 42P11 for anything but a read-only SELECT,
+ * VALUES or TABLE; and what parse analysis finds.
+ */
+extern SiterSource *siter_source_prepare(const char *query,
+										 const SiterArgs *args,
+										 int cursor_options);
+
+#endif							/* SITER_SOURCE_H */
