@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * range.h
+ *	  Reading a key range of a source.
+ *
+ * A range is all rows with lower < key <= upper.  So a position is the lower
+ * bound of what is left, slices meet without overlap, and a batch that failed
+ * is read again, whole or in halves, by the range it was read from.
+ *
+ * All functions need SPI connected and an active snapshot, and read with
+ * it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_RANGE_H
+#define SITER_RANGE_H
+
+#include "position.h"
+#include "walk.h"
+
+typedef struct SiterRange
+{
+	const SiterKey *lower;		/* exclusive; NULL: from the first row on */
+	const SiterKey *upper;		/* inclusive; NULL: to the last row */
+} SiterRange;
+
+/*
+ * Open a walk over the first "limit" rows of a range, in key order; the
+ * caller fetches them and closes it.  With keys_only the rows have the key's
+ * columns only.  The limit becomes the walk's chunk size, so that one fetch
+ * brings all, unless the memory cap cuts it: what is left then is read by
+ * the next batch, from the last row that came.
+ *
+ * Where !keyset->proven_unique, ask for siter_keyset_lookahead() rows more
+ * than are worked on and compare each with the one before by
+ * siter_key_check_order().
+ *
+ * Raises 55000 when the source's columns are not what they were when the
+ * keyset was made, or the key's index is gone.
+ */
+extern SiterWalk *siter_range_open(SiterKeyset *keyset,
+								   const SiterRange *range, int limit,
+								   bool keys_only);
+
+/*
+ * The rows of a range, locked (FOR UPDATE) before the function returns.
+ *
+ * A row whose key another session changed while we waited for its lock comes
+ * with its new key, if that is still in the range, and so maybe out of order;
+ * it does not come when the new key is outside.  The last row's key therefore
+ * must not become the position.  Instead: find the batch's end first, with
+ * siter_range_nth(), read (position, end] with this, and take that end as
+ * the new position, whatever the rows say.  If more than "limit" rows are
+ * there (others inserted some in between), the walk delivers limit + 1: find
+ * the end again and try again; the locks taken so far do no harm.
+ */
+extern SiterWalk *siter_range_open_locked(SiterKeyset *keyset,
+										  const SiterRange *range, int limit);
+
+/*
+ * The smallest, the largest and the n-th (from 1) key of a range, each by one
+ * descent of the index; NULL when there is none.  The largest of the whole
+ * source is what a pass pins as its end, the n-th is where halves part.
+ */
+extern SiterKey *siter_range_first(SiterKeyset *keyset,
+								   const SiterRange *range);
+extern SiterKey *siter_range_last(SiterKeyset *keyset,
+								  const SiterRange *range);
+extern SiterKey *siter_range_nth(SiterKeyset *keyset,
+								 const SiterRange *range, int64 n);
+
+/*
+ * Where the catalog does not exclude null keys, look for one: 23502 naming
+ * the column.  May scan the source, hence only at start and end of a pass.
+ */
+extern void siter_range_check_nulls(SiterKeyset *keyset);
+
+/* The planner's estimate of the number of rows; nothing is read */
+extern double siter_range_estimate(SiterKeyset *keyset,
+								   const SiterRange *range);
+
+/*
+ * Cut a range into about "nslices" parts of about as many rows each, by the
+ * data's own distribution.  Returns the inner bounds, ascending and all
+ * different, strictly inside the range: *nbounds of them, at most
+ * nslices - 1, fewer (or none, and NULL) where there are too few rows.  Slice
+ * i is then (bound[i - 1], bound[i]], the first and last open to the range's
+ * own bounds.
+ */
+extern SiterKey **siter_range_sample(SiterKeyset *keyset,
+									 const SiterRange *range, int nslices,
+									 int *nbounds);
+
+#endif							/* SITER_RANGE_H */
