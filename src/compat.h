@@ -11,7 +11,9 @@
 #ifndef SITER_COMPAT_H
 #define SITER_COMPAT_H
 
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "parser/parse_type.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
 
@@ -26,11 +28,38 @@ siter_proc_aclcheck(Oid function, Oid role, AclMode mode)
 {
 	return pg_proc_aclcheck(function, role, mode);
 }
+
+static inline AclResult
+siter_namespace_aclcheck(Oid schema, Oid role, AclMode mode)
+{
+	return pg_namespace_aclcheck(schema, role, mode);
+}
 #else
 static inline AclResult
 siter_proc_aclcheck(Oid function, Oid role, AclMode mode)
 {
 	return object_aclcheck(ProcedureRelationId, function, role, mode);
+}
+
+static inline AclResult
+siter_namespace_aclcheck(Oid schema, Oid role, AclMode mode)
+{
+	return object_aclcheck(NamespaceRelationId, schema, role, mode);
+}
+#endif
+
+/* 16 can report bad names without raising an error; we do not use that */
+#if PG_VERSION_NUM < 160000
+static inline TypeName *
+siter_type_name_parse(const char *type_name)
+{
+	return typeStringToTypeName(type_name);
+}
+#else
+static inline TypeName *
+siter_type_name_parse(const char *type_name)
+{
+	return typeStringToTypeName(type_name, NULL);
 }
 #endif
 

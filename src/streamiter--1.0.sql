@@ -89,6 +89,117 @@ CREATE TYPE streamiter.callback_handler (
 	LIKE = internal
 );
 
+-- Names and nothing else: OIDs of functions survive neither a dump nor
+-- pg_upgrade.  owner follows the role's renames.  Rows whose owner has been
+-- dropped count for nothing, and go at the next registration.
+CREATE TABLE streamiter.callback (
+	owner regrole NOT NULL,
+	name text COLLATE "C" NOT NULL,
+	kind text NOT NULL CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY[
+		'row function', 'batch function', 'native',
+		'batch statement', 'range statement'])),
+	function_schema text,
+	function_name text,
+	argument_types text[],
+	statement text,
+	created timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	PRIMARY KEY (owner, name),
+	CHECK (CASE WHEN statement IS NULL
+		   THEN function_schema IS NOT NULL AND function_name IS NOT NULL
+				AND argument_types IS NOT NULL
+		   ELSE function_schema IS NULL AND function_name IS NULL
+				AND argument_types IS NULL END)
+);
+
+-- pg_dump reads it as whoever runs pg_dump: a superuser, or the owner of the
+-- database.  A dropped role's number could be another role's elsewhere.
+REVOKE ALL ON streamiter.callback FROM PUBLIC;
+GRANT SELECT ON streamiter.callback TO pg_database_owner;
+SELECT pg_catalog.pg_extension_config_dump('streamiter.callback',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r'
+	' WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+
+-- register_callback: let a name stand for a function of yours.
+--
+--	name		what streamiter.for_each() is given; at most 63 bytes, without
+--				parentheses; yours alone, unless you are a superuser: what
+--				superusers register everyone may use
+--	function	'f(bigint, text)'; a plain function that you may execute, or a
+--				native callback's handler
+--	per			'row': called once per row; 'batch': called once per batch, with
+--				an array per column or one array of rows.  A handler decides
+--				for itself.
+--
+-- The function is kept by its names and looked up at the start of each walk.
+-- Errors: 22004 a NULL argument; 22023 no good name, or no such "per"; 42883
+-- no such function; 42501 no right to execute it; 42809 not a plain function;
+-- 42P17 temporary; 42710 you have registered that name.
+CREATE FUNCTION streamiter.register_callback(
+	name text,
+	function regprocedure,
+	per text DEFAULT 'row')
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_register_callback'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- register_statement: let a name stand for an SQL statement.
+--
+--	name		as above
+--	statement	one statement, run as whoever walks, under his search_path
+--	per			'batch': run once per batch, $1, $2 ... are arrays of the
+--				source's columns; 'range': run once per batch of a job, $1 ...
+--				are the batch's first and last key
+--
+-- Errors: 22004, 22023 and 42710 as above; 42601 where it does not parse.
+CREATE FUNCTION streamiter.register_statement(
+	name text,
+	statement text,
+	per text DEFAULT 'batch')
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_register_statement'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- unregister_callback: forget a name that you registered.
+--
+-- Errors: 22004 NULL; 42704 you have registered no such name.
+CREATE FUNCTION streamiter.unregister_callback(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_unregister_callback'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- For the view: is there such a function now, and may you call it?
+CREATE FUNCTION streamiter.callback_usable(
+	function_schema text,
+	function_name text,
+	argument_types text[])
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'streamiter_callback_usable'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+-- callbacks: those that you can name, your own and those of superusers; a
+-- superuser sees all.
+--
+--	signature	of a function
+--	statement	of a statement
+--	usable		whether the function exists and you may call it; NULL for a
+--				statement, which is not looked into before a walk starts
+CREATE VIEW streamiter.callbacks WITH (security_barrier) AS
+SELECT c.name, c.owner, c.kind,
+	CASE WHEN c.statement IS NULL THEN
+		pg_catalog.format('%I.%I(%s)', c.function_schema, c.function_name,
+			pg_catalog.array_to_string(c.argument_types, ', '))
+	END AS signature,
+	c.statement,
+	streamiter.callback_usable(c.function_schema, c.function_name,
+		c.argument_types) AS usable,
+	c.created
+FROM streamiter.callback c
+JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) c.owner
+JOIN pg_catalog.pg_roles me ON me.rolname OPERATOR(pg_catalog.=) CURRENT_USER
+WHERE me.oid OPERATOR(pg_catalog.=) o.oid OR o.rolsuper OR me.rolsuper;
+
+GRANT SELECT ON streamiter.callbacks TO PUBLIC;
+
 --
 -- Jobs
 --
