@@ -56,7 +56,12 @@ struct SiterCallback
 	void		(*call_batch) (SiterCallback *callback,
 							   StreamIterBatch *batch, int first, int nrows);
 
-	/* May be NULL: after the last row, or after an error that ended it */
+	/*
+	 * May be NULL.  begin: called by siter_callback_prepare(), when the
+	 * context above has been filled in; end: by the driver, after the last
+	 * row; abort: by the driver, after an error that ended the walk.
+	 */
+	void		(*begin) (SiterCallback *callback);
 	void		(*end) (SiterCallback *callback);
 	void		(*abort) (SiterCallback *callback);
 };

@@ -20,7 +20,7 @@ extern PGDLLIMPORT int siter_max_batch_memory;	/* in kB */
 
 extern void siter_guc_init(void);
 
-/* chunk_size if it is one (error 22023 otherwise); 0 stands for the setting */
+/* chunk_size, if it is a valid one; error 22023 otherwise */
 extern int	siter_guc_check_chunk_size(int chunk_size);
 
 #endif							/* SITER_GUC_H */
