@@ -21,6 +21,22 @@
 #error "StreamIter needs PostgreSQL 15 or newer"
 #endif
 
+/* 18 shows a module's name and version in pg_get_loaded_modules() */
+#if PG_VERSION_NUM >= 180000
+#define SITER_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "streamiter", .version = STREAMITER_VERSION)
+#else
+#define SITER_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* Minor releases of 15 differ in whether they have these of 16 */
+#ifndef palloc_object
+#define palloc_object(type) ((type *) palloc(sizeof(type)))
+#define palloc0_object(type) ((type *) palloc0(sizeof(type)))
+#define palloc_array(type, count) ((type *) palloc(sizeof(type) * (count)))
+#define palloc0_array(type, count) ((type *) palloc0(sizeof(type) * (count)))
+#endif
+
 /* 16 folded the per-catalog privilege checks into one */
 #if PG_VERSION_NUM < 160000
 static inline AclResult

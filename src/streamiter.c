@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * streamiter.c
+ *	  Module magic and start-up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "guc.h"
+
+SITER_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	siter_guc_init();
+	MarkGUCPrefixReserved("streamiter");
+}
