@@ -1,0 +1,71 @@
+# StreamIter: a PGXS extension, plus the developers' targets (`make help`).
+
+EXTENSION = streamiter
+MODULE_big = streamiter
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+DATA = $(sort $(wildcard src/streamiter--*.sql))
+HEADERS = src/streamiter.h
+PGFILEDESC = "streamiter - walk a query in batches, inside the server"
+
+# One topic a line: sql/TOPIC.sql, expected/TOPIC.out. Each finds the extension
+# installed and leaves nothing behind, so that any one of them runs alone.
+REGRESS = \
+
+REGRESS_OPTS = --load-extension=streamiter
+
+# One spec a line: src/test/specs/NAME.spec, src/test/expected/NAME.out.
+ISOLATION_SPECS = \
+
+ISOLATION_OPTS = --inputdir=src/test --load-extension=streamiter
+
+EXTRA_CLEAN = results output_iso tmp_check tmp_check_iso log \
+	regression.diffs regression.out
+
+# The developers' targets build in a copy of this tree and find, or install,
+# their own PostgreSQL: they must not need the one that PGXS would ask for.
+DEV_TARGETS = help setup demo test bench crash-test lint format format-check hooks
+
+ifneq ($(filter-out $(DEV_TARGETS),$(or $(MAKECMDGOALS),all)),)
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+
+# Both need something that not every installation has: PostgreSQL 13's packages
+# lack the isolation tester, and prove with no file to run is an error.
+ifneq ($(wildcard $(dir $(PGXS))../test/isolation/pg_isolation_regress),)
+ISOLATION = $(ISOLATION_SPECS)
+endif
+ifneq ($(wildcard src/test/t/*.pl),)
+TAP_TESTS = 1
+PROVE_TESTS = src/test/t/*.pl
+endif
+
+include $(PGXS)
+
+# The control file is the one place that knows the version.
+VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" streamiter.control)
+src/streamiter.o src/streamiter.bc: override CPPFLAGS += -DSTREAMITER_VERSION='"$(VERSION)"'
+src/streamiter.o src/streamiter.bc: streamiter.control
+
+# PGXS does not follow includes.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)
+
+endif
+
+.PHONY: $(DEV_TARGETS)
+
+help:
+	@src/tools/help
+
+setup demo bench lint format hooks:
+	@src/tools/$@
+
+# make test TESTS="walk batches" runs only these topics of sql/
+test:
+	@src/tools/test $(addprefix -r ,$(TESTS))
+
+format-check:
+	@src/tools/format --check
+
+crash-test:
+	@src/tools/crash-test $(CYCLES)
