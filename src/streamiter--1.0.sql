@@ -66,6 +66,53 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 -- Pull iteration
 --
 
+-- iterator: open a cursor on a query, for code that wants to drive.
+--
+--	query		one SELECT, VALUES or TABLE
+--	chunk_size	rows that next_batch() returns; NULL: the setting
+--				streamiter.chunk_size
+--	args		$1, $2 ... of the query: ROW(42, now()); literals of unknown
+--				type are text
+--
+-- Returns the cursor's name.  It is an ordinary NO SCROLL cursor, planned to
+-- deliver its first rows soon, that sees what the calling statement sees:
+-- FETCH and CLOSE work on it, as do drivers.  It goes one way, and lives until
+-- it is closed or its transaction ends.
+--
+-- Errors: 22004 no query; 22023 no good chunk_size; 42601 and 42P11 no good
+-- query, as for for_each().
+CREATE FUNCTION streamiter.iterator(
+	query text,
+	chunk_size integer DEFAULT NULL,
+	args record DEFAULT NULL)
+RETURNS refcursor
+AS 'MODULE_PATHNAME', 'streamiter_iterator'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- next_batch: the next chunk_size rows of an iterator, fewer at its end or
+-- where they reach streamiter.max_batch_memory; no rows after its end.
+--
+--	it			what iterator() returned
+--	row_type	says what a row is: NULL::users, or NULL::bigint for a single
+--				column, or NULL::record and a column definition list
+--
+-- Errors: 22004 no iterator; 34000 it is closed, or a cursor of another kind;
+-- 42804 the query's columns do not fit row_type; 55000 its own query reads
+-- it, or has failed; and what its query raises.
+CREATE FUNCTION streamiter.next_batch(it refcursor, row_type anyelement)
+RETURNS SETOF anyelement
+AS 'MODULE_PATHNAME', 'streamiter_next_batch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- close: end an iterator before its transaction does; CLOSE does the same.
+--
+-- Errors: 22004 no iterator; 34000 as for next_batch(); 24000 it is being
+-- read.
+CREATE FUNCTION streamiter.close(it refcursor)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_close'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
 --
 -- Callbacks and their registry
 --

@@ -21,9 +21,9 @@
 
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "tcop/pquery.h"
 
 #include "compat.h"
+#include "fetch.h"
 #include "guc.h"
 #include "walk.h"
 
@@ -32,22 +32,18 @@
 
 typedef struct WalkReceiver
 {
-	DestReceiver pub;
+	SiterReceiver base;			/* full: max_batch_memory was reached */
 	SiterWalk  *walk;
 	SiterRowConsumer consume;	/* streaming only */
 	void	   *arg;
 	int			nrows;			/* received in this batch */
 	int			allocated;		/* room in batch.tuples, collecting only */
 	Size		bytes;			/* of the rows collected */
-	bool		full;			/* max_batch_memory reached */
 } WalkReceiver;
 
 static bool run_portal(SiterWalk *walk, WalkReceiver *receiver);
 static bool stream_row(TupleTableSlot *slot, DestReceiver *self);
 static bool collect_row(TupleTableSlot *slot, DestReceiver *self);
-static void receiver_startup(DestReceiver *self, int operation,
-							 TupleDesc tupdesc);
-static void receiver_shutdown(DestReceiver *self);
 
 SiterWalk *
 siter_walk_open(const SiterSource *source, int chunk_size,
@@ -94,7 +90,7 @@ siter_walk_stream(SiterWalk *walk, SiterRowConsumer consume, void *arg)
 {
 	WalkReceiver receiver = {0};
 
-	receiver.pub.receiveSlot = stream_row;
+	receiver.base.dest.receiveSlot = stream_row;
 	receiver.consume = consume;
 	receiver.arg = arg;
 	return run_portal(walk, &receiver);
@@ -109,7 +105,7 @@ siter_walk_fetch(SiterWalk *walk)
 	MemoryContextReset(walk->batch_context);
 	walk->batch.nrows = 0;
 
-	receiver.pub.receiveSlot = collect_row;
+	receiver.base.dest.receiveSlot = collect_row;
 	receiver.allocated = Min(walk->chunk_size, INITIAL_BATCH_ROWS);
 	walk->batch.tuples = (MinimalTuple *)
 		MemoryContextAlloc(walk->batch_context,
@@ -123,22 +119,10 @@ run_portal(SiterWalk *walk, WalkReceiver *receiver)
 	if (walk->exhausted)
 		return false;
 
-	receiver->pub.rStartup = receiver_startup;
-	receiver->pub.rShutdown = receiver_shutdown;
-	receiver->pub.rDestroy = receiver_shutdown;
-	receiver->pub.mydest = DestNone;
 	receiver->walk = walk;
+	siter_fetch(walk->portal, walk->chunk_size, &receiver->base);
 
-	(void) PortalRunFetch(walk->portal, FETCH_FORWARD, walk->chunk_size,
-						  &receiver->pub);
-
-	/*
-	 * A receiver that wants no more rows for now looks like the end of the
-	 * result to the portal; the executor knows better.
-	 */
-	if (receiver->full)
-		walk->portal->atEnd = false;
-	else
+	if (!receiver->base.full)
 		walk->exhausted = receiver->nrows < walk->chunk_size;
 
 	return receiver->nrows > 0;
@@ -194,9 +178,9 @@ collect_row(TupleTableSlot *slot, DestReceiver *self)
 	batch->tuples[batch->nrows++] = tuple;
 	receiver->nrows = batch->nrows;
 	receiver->bytes += sizeof(MinimalTuple) + GetMemoryChunkSpace(tuple);
-	receiver->full = (receiver->bytes >= walk->max_batch_memory &&
-					  batch->nrows < walk->chunk_size);
-	return !receiver->full;
+	receiver->base.full = (receiver->bytes >= walk->max_batch_memory &&
+						   batch->nrows < walk->chunk_size);
+	return !receiver->base.full;
 }
 
 void
@@ -215,14 +199,4 @@ siter_walk_close(SiterWalk *walk)
 	SPI_cursor_close(walk->portal);
 	ExecDropSingleTupleTableSlot(walk->batch.slot);
 	MemoryContextDelete(walk->walk_context);
-}
-
-static void
-receiver_startup(DestReceiver *self, int operation, TupleDesc tupdesc)
-{
-}
-
-static void
-receiver_shutdown(DestReceiver *self)
-{
 }
