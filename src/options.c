@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * options.c
+ *	  Reading the arguments that several SQL functions share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "guc.h"
+#include "options.h"
+
+static void
+refuse_null(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("%s must not be NULL", name)));
+}
+
+char *
+siter_option_text(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	if (PG_ARGISNULL(argno))
+		refuse_null(name);
+	return text_to_cstring(PG_GETARG_TEXT_PP(argno));
+}
+
+int
+siter_option_chunk_size(FunctionCallInfo fcinfo, int argno)
+{
+	if (PG_ARGISNULL(argno))
+		return siter_chunk_size;
+	return siter_guc_check_chunk_size(PG_GETARG_INT32(argno));
+}
+
+bool
+siter_option_on_error(const char *on_error)
+{
+	if (strcmp(on_error, "skip") == 0)
+		return true;
+	if (strcmp(on_error, "stop") == 0)
+		return false;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("on_error must be 'stop' or 'skip', not \"%s\"", on_error)));
+}
+
+int64
+siter_option_max_skips(FunctionCallInfo fcinfo, int argno)
+{
+	int64		max_skips;
+
+	if (PG_ARGISNULL(argno))
+		refuse_null("max_skips");
+	max_skips = PG_GETARG_INT64(argno);
+	if (max_skips < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_skips must not be negative")));
+	return max_skips;
+}

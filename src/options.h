@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * options.h
+ *	  Reading the arguments that several SQL functions share.
+ *
+ * Each message about a bad argument exists once.  NULL where a value is
+ * needed: 22004; a value out of bounds: 22023.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_OPTIONS_H
+#define SITER_OPTIONS_H
+
+#include "fmgr.h"
+
+/* Argument "argno" as a C string; it must not be NULL */
+extern char *siter_option_text(FunctionCallInfo fcinfo, int argno,
+							   const char *name);
+
+/* NULL: the setting streamiter.chunk_size */
+extern int	siter_option_chunk_size(FunctionCallInfo fcinfo, int argno);
+
+/* Whether errors are skipped: 'skip' or 'stop' */
+extern bool siter_option_on_error(const char *on_error);
+
+/* 0 or more; it must not be NULL */
+extern int64 siter_option_max_skips(FunctionCallInfo fcinfo, int argno);
+
+#endif							/* SITER_OPTIONS_H */

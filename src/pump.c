@@ -1,0 +1,347 @@
+/*-------------------------------------------------------------------------
+ *
+ * pump.c
+ *	  Driving a callback over the batches of a walk.
+ *
+ * A row callback whose first error ends the walk is called while the row is
+ * still in the executor's hands.  All others work on collected batches: those
+ * that take a whole batch, and those whose bad rows are to be skipped, since
+ * a batch may then have to be tried again in parts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
+
+#include "compat.h"
+#include "failure.h"
+#include "pump.h"
+
+/* More subtransactions than a backend can show to the others at once */
+#define MANY_SUBTRANSACTIONS 64
+
+/* How many skipped rows are reported one by one */
+#define MAX_SKIP_WARNINGS 100
+
+/* How much of a query, or of a row's column, a message shows */
+#define MAX_SHOWN_QUERY 100
+#define MAX_SHOWN_VALUE 64
+
+static void drain(SiterPump *pump);
+static void take_row(TupleTableSlot *slot, void *arg);
+static void call_rows(SiterPump *pump, int first, int nrows);
+static void work_off_skipping(SiterPump *pump);
+static ErrorData *try_rows(SiterPump *pump, int first, int nrows);
+static void skip_row(SiterPump *pump, int row, ErrorData *failure);
+static char *describe_row(SiterWalk *walk, int row);
+static void pump_error_context(void *arg);
+
+void
+siter_pump_run(SiterPump *pump)
+{
+	SiterCallback *callback = pump->callback;
+	ErrorContextCallback errcallback;
+
+	errcallback.callback = pump_error_context;
+	errcallback.arg = pump;
+	errcallback.previous = error_context_stack;
+	error_context_stack = &errcallback;
+
+	PG_TRY();
+	{
+		drain(pump);
+		if (callback->end != NULL)
+			callback->end(callback);
+	}
+	PG_CATCH();
+	{
+		if (callback->abort != NULL)
+			callback->abort(callback);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	error_context_stack = errcallback.previous;
+}
+
+static void
+drain(SiterPump *pump)
+{
+	SiterWalk  *walk = pump->walk;
+
+	if (pump->callback->call_row != NULL && !pump->skip_errors)
+	{
+		while (siter_walk_stream(walk, take_row, pump))
+			CHECK_FOR_INTERRUPTS();
+		return;
+	}
+
+	while (siter_walk_fetch(walk))
+	{
+		if (pump->skip_errors)
+			work_off_skipping(pump);
+		else
+			call_rows(pump, 0, walk->batch.nrows);
+		siter_walk_note_memory(walk);
+		MemoryContextReset(walk->row_context);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* One call of a row callback */
+static void
+call_row(SiterPump *pump, TupleTableSlot *slot, uint64 row_number)
+{
+	SiterCallback *callback = pump->callback;
+
+	if (INSTR_TIME_IS_ZERO(pump->first_row))
+		INSTR_TIME_SET_CURRENT(pump->first_row);
+	callback->context.batch_number = pump->walk->batches;
+	callback->context.row_number = row_number;
+
+	pump->calling = true;
+	if (!callback->call_row(callback, slot))
+		pump->not_called++;
+	pump->calling = false;
+}
+
+/* A row on its way through the executor */
+static void
+take_row(TupleTableSlot *slot, void *arg)
+{
+	SiterPump  *pump = (SiterPump *) arg;
+
+	call_row(pump, slot, pump->walk->rows);
+}
+
+/* The number of a collected row in the whole walk, from 1 */
+static uint64
+row_number(SiterWalk *walk, int row)
+{
+	return walk->rows - walk->batch.nrows + row + 1;
+}
+
+/* Rows "first" and following of the batch; runs in the row context */
+static void
+call_rows(SiterPump *pump, int first, int nrows)
+{
+	SiterWalk  *walk = pump->walk;
+	SiterCallback *callback = pump->callback;
+	MemoryContext oldcontext = MemoryContextSwitchTo(walk->row_context);
+
+	if (callback->call_row != NULL)
+	{
+		for (int row = first; row < first + nrows; row++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			pump->failed_row = row;
+			call_row(pump, streamiter_batch_row(&walk->batch, row),
+					 row_number(walk, row));
+			MemoryContextReset(walk->row_context);
+		}
+	}
+	else
+	{
+		if (INSTR_TIME_IS_ZERO(pump->first_row))
+			INSTR_TIME_SET_CURRENT(pump->first_row);
+		callback->context.batch_number = walk->batches;
+		callback->context.row_number = row_number(walk, first);
+		pump->calling = true;
+		callback->call_batch(callback, &walk->batch, first, nrows);
+		pump->calling = false;
+	}
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/*
+ * Work a batch off, setting bad rows aside.  The whole batch is tried first.
+ * When a try fails, nothing of it is kept, and a shorter stretch is tried: up
+ * to the row that failed, where the callback takes rows one by one, else half
+ * of it.  "bad_end" is the end of the shortest stretch known to hold a bad
+ * row, so that the stretch after a good half is halved as well.
+ */
+static void
+work_off_skipping(SiterPump *pump)
+{
+	int			nrows = pump->walk->batch.nrows;
+	bool		by_row = (pump->callback->call_row != NULL);
+	int			first = 0;
+	int			bad_end = 0;	/* 0: none known */
+	int			end = nrows;
+
+	while (first < nrows)
+	{
+		ErrorData  *failure = try_rows(pump, first, end - first);
+
+		if (failure == NULL)
+			first = end;
+		else if (end - first == 1)
+		{
+			skip_row(pump, first, failure);
+			FreeErrorData(failure);
+			first++;
+			bad_end = 0;
+		}
+		else
+		{
+			bad_end = by_row ? pump->failed_row + 1 : end;
+			FreeErrorData(failure);
+		}
+
+		if (bad_end <= first)
+			end = nrows;
+		else if (bad_end - first == 1)
+			end = bad_end;
+		else
+			end = by_row ? bad_end - 1 : first + (bad_end - first) / 2;
+	}
+}
+
+/*
+ * Call the callback for some rows in a subtransaction.  Returns NULL if that
+ * went well, else the error, in the walk context, with nothing done.  Errors
+ * that say nothing about a row are passed on.
+ */
+static ErrorData *
+try_rows(SiterPump *pump, int first, int nrows)
+{
+	MemoryContext oldcontext = CurrentMemoryContext;
+	ResourceOwner oldowner = CurrentResourceOwner;
+	int64		not_called = pump->not_called;
+	ErrorData  *volatile failure = NULL;
+
+	if (++pump->subtransactions == MANY_SUBTRANSACTIONS + 1)
+		ereport(WARNING,
+				(errmsg("this walk takes more than %d subtransactions",
+						MANY_SUBTRANSACTIONS),
+				 errdetail("While so many are open, other sessions' snapshots cost more."),
+				 errhint("A job commits each batch: see streamiter.create_job().")));
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(oldcontext);
+
+	PG_TRY();
+	{
+		call_rows(pump, first, nrows);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(pump->walk->walk_context);
+		failure = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		pump->not_called = not_called;
+		pump->calling = false;
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(oldcontext);
+	CurrentResourceOwner = oldowner;
+	siter_walk_note_memory(pump->walk);
+	MemoryContextReset(pump->walk->row_context);
+
+	if (failure != NULL &&
+		siter_failure_classify(failure->sqlerrcode) != SITER_FAILURE_SKIP)
+		ReThrowError(failure);
+	return failure;
+}
+
+/* Set a row aside, telling the caller all that there is to tell about it */
+static void
+skip_row(SiterPump *pump, int row, ErrorData *failure)
+{
+	char	   *values;
+
+	if (pump->skipped == pump->max_skips)
+	{
+		failure->hint = psprintf("%s%s" INT64_FORMAT " rows were skipped before this one; max_skips allows no more.",
+								 failure->hint ? failure->hint : "",
+								 failure->hint ? "\n" : "",
+								 pump->skipped);
+		ReThrowError(failure);
+	}
+
+	pump->skipped++;
+	if (pump->skipped > MAX_SKIP_WARNINGS)
+		return;
+
+	values = describe_row(pump->walk, row);
+	ereport(WARNING,
+			(errcode(failure->sqlerrcode),
+			 errmsg("row " UINT64_FORMAT " skipped: %s",
+					row_number(pump->walk, row), failure->message),
+			 failure->detail ?
+			 errdetail("%s\nThe row is %s.", failure->detail, values) :
+			 errdetail("The row is %s.", values),
+			 failure->hint ? errhint("%s", failure->hint) : 0,
+			 failure->context ? errcontext("%s", failure->context) : 0));
+	if (pump->skipped == MAX_SKIP_WARNINGS &&
+		pump->max_skips > MAX_SKIP_WARNINGS)
+		ereport(WARNING,
+				(errmsg("further skipped rows are counted, but not reported one by one")));
+	MemoryContextReset(pump->walk->row_context);
+}
+
+/* "(1, Ann, null)", values clipped */
+static char *
+describe_row(SiterWalk *walk, int row)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(walk->row_context);
+	TupleTableSlot *slot = streamiter_batch_row(&walk->batch, row);
+	StringInfoData buf;
+
+	slot_getallattrs(slot);
+	initStringInfo(&buf);
+	for (int i = 0; i < walk->tupdesc->natts; i++)
+	{
+		Oid			output;
+		bool		is_varlena;
+		char	   *value = "null";
+		int			shown;
+
+		if (!slot->tts_isnull[i])
+		{
+			getTypeOutputInfo(TupleDescAttr(walk->tupdesc, i)->atttypid,
+							  &output, &is_varlena);
+			value = OidOutputFunctionCall(output, slot->tts_values[i]);
+		}
+		shown = pg_mbcliplen(value, strlen(value), MAX_SHOWN_VALUE);
+		appendStringInfo(&buf, "%s%.*s%s", i > 0 ? ", " : "", shown, value,
+						 value[shown] != '\0' ? "..." : "");
+	}
+	MemoryContextSwitchTo(oldcontext);
+	return psprintf("(%s)", buf.data);
+}
+
+/* Where in the walk an error happened */
+static void
+pump_error_context(void *arg)
+{
+	SiterPump  *pump = (SiterPump *) arg;
+	SiterWalk  *walk = pump->walk;
+	StreamIterContext *context = &pump->callback->context;
+	int			shown = pg_mbcliplen(walk->query, strlen(walk->query),
+									 MAX_SHOWN_QUERY);
+	const char *dots = walk->query[shown] != '\0' ? "..." : "";
+
+	if (!pump->calling)
+		errcontext("walk of \"%.*s%s\", after row " UINT64_FORMAT,
+				   shown, walk->query, dots, walk->rows);
+	else if (pump->callback->call_row != NULL)
+		errcontext("walk of \"%.*s%s\", batch " UINT64_FORMAT ", row "
+				   UINT64_FORMAT ", callback \"%s\"",
+				   shown, walk->query, dots, context->batch_number,
+				   context->row_number, context->callback);
+	else
+		errcontext("walk of \"%.*s%s\", batch " UINT64_FORMAT
+				   " from row " UINT64_FORMAT ", callback \"%s\"",
+				   shown, walk->query, dots, context->batch_number,
+				   context->row_number, context->callback);
+}

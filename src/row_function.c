@@ -1,0 +1,288 @@
+/*-------------------------------------------------------------------------
+ *
+ * row_function.c
+ *	  Row functions: an SQL-callable function, called once per row.
+ *
+ * The call is built as the parser would build it for SELECT f(a, b): implicit
+ * casts, default arguments, polymorphic types and collations come out the
+ * same.  Then it is made in one of two ways.
+ *
+ * Directly, through fmgr, with the arguments taken from the row's slot.
+ *
+ * Or inlined: a function in language SQL whose body is one expression costs
+ * more than ten times as much through fmgr as its expression does, so we let
+ * the planner inline it, as it does in a query, and evaluate what comes out.
+ * The source's own plan is not touched by that: every column is computed,
+ * ORDER BY and LIMIT stay as written, whatever the function ignores.
+ *
+ * Inlining waits for the first call, for planning may find errors in the body
+ * (1/0), and a source without rows must not raise them.  It is left out where
+ * an argument is not a column's own value: a constant default could be folded
+ * into the body, and an expression might be evaluated twice or never.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+#include "callback.h"
+#include "columns.h"
+#include "compat.h"
+
+/* Where an argument comes from: a column as it is, or an expression */
+typedef struct RowArg
+{
+	int			attno;			/* 0: expr */
+	ExprState  *expr;
+} RowArg;
+
+typedef struct RowFunction
+{
+	SiterCallback pub;
+	FuncExpr   *call;			/* as the parser would have built it */
+	FmgrInfo	flinfo;
+	FunctionCallInfo fcinfo;
+	ExprContext *econtext;
+	int			last_attno;		/* columns up to this one are needed */
+	int			nargs;
+	RowArg	   *args;
+	bool		may_inline;		/* not tried yet */
+	ExprState  *inlined;		/* NULL: call through fmgr */
+} RowFunction;
+
+static bool row_function_call(SiterCallback *callback, TupleTableSlot *slot);
+static FuncExpr *build_call(const SiterCallbackDef *def, TupleDesc tupdesc);
+static void prepare_args(RowFunction *function);
+static void try_inline(RowFunction *function);
+
+SiterCallback *
+siter_row_function_prepare(const SiterCallbackDef *def, TupleDesc tupdesc)
+{
+	RowFunction *function = palloc0_object(RowFunction);
+
+	function->pub.call_row = row_function_call;
+	function->econtext = CreateStandaloneExprContext();
+	function->call = build_call(def, tupdesc);
+
+	fmgr_info(def->function, &function->flinfo);
+	fmgr_info_set_expr((Node *) function->call, &function->flinfo);
+	function->nargs = list_length(function->call->args);
+	function->fcinfo = palloc0(SizeForFunctionCallInfo(function->nargs));
+	InitFunctionCallInfoData(*function->fcinfo, &function->flinfo,
+							 function->nargs, function->call->inputcollid,
+							 NULL, NULL);
+	prepare_args(function);
+	return &function->pub;
+}
+
+static bool
+row_function_call(SiterCallback *callback, TupleTableSlot *slot)
+{
+	RowFunction *function = (RowFunction *) callback;
+	FunctionCallInfo fcinfo = function->fcinfo;
+	PgStat_FunctionCallUsage usage;
+
+	slot_getsomeattrs(slot, function->last_attno);
+	function->econtext->ecxt_scantuple = slot;
+
+	for (int i = 0; i < function->nargs; i++)
+	{
+		NullableDatum *value = &fcinfo->args[i];
+		RowArg	   *arg = &function->args[i];
+
+		if (arg->attno > 0)
+		{
+			value->value = slot->tts_values[arg->attno - 1];
+			value->isnull = slot->tts_isnull[arg->attno - 1];
+		}
+		else
+			value->value = ExecEvalExpr(arg->expr, function->econtext,
+										&value->isnull);
+		if (value->isnull && function->flinfo.fn_strict)
+			return false;
+	}
+
+	if (function->may_inline)
+		try_inline(function);
+	if (function->inlined != NULL)
+	{
+		bool		isnull;
+
+		(void) ExecEvalExpr(function->inlined, function->econtext, &isnull);
+		return true;
+	}
+
+	pgstat_init_function_usage(fcinfo, &usage);
+	fcinfo->isnull = false;
+	(void) FunctionCallInvoke(fcinfo);
+	pgstat_end_function_usage(&usage, true);
+	return true;
+}
+
+/*
+ * How each argument is had.  A function is worth an attempt at inlining when
+ * all its arguments are plain columns.
+ */
+static void
+prepare_args(RowFunction *function)
+{
+	ListCell   *lc;
+	int			i = 0;
+	bool		all_plain = function->nargs > 0;
+
+	function->args = palloc0_array(RowArg, function->nargs);
+	foreach(lc, function->call->args)
+	{
+		RowArg	   *arg = &function->args[i++];
+		Expr	   *expr = (Expr *) lfirst(lc);
+
+		arg->attno = siter_column_number(expr);
+		if (arg->attno == 0)
+		{
+			arg->expr = ExecInitExpr(expression_planner(copyObject(expr)), NULL);
+			all_plain = false;
+		}
+		function->last_attno = Max(function->last_attno, arg->attno);
+	}
+	function->may_inline = all_plain;
+}
+
+/*
+ * The planner decides whether the function can be inlined, and does so, with
+ * the rules that it has for queries.  What comes out must outlive the row, and
+ * a subtransaction may end before we know that it was good: only keep what is
+ * complete.
+ */
+static void
+try_inline(RowFunction *function)
+{
+	MemoryContext oldcontext;
+	Expr	   *planned;
+	ExprState  *inlined = NULL;
+
+	oldcontext = MemoryContextSwitchTo(function->pub.context.walk_context);
+	planned = expression_planner(copyObject((Expr *) function->call));
+	if (!IsA(planned, FuncExpr) ||
+		((FuncExpr *) planned)->funcid != function->call->funcid)
+		inlined = ExecInitExpr(planned, NULL);
+	MemoryContextSwitchTo(oldcontext);
+
+	function->inlined = inlined;
+	function->may_inline = false;
+}
+
+/* The values of parameters that the columns do not reach */
+static List *
+default_args(HeapTuple tuple, int nmissing)
+{
+	Datum		defaults;
+	bool		isnull;
+	List	   *list;
+
+	if (nmissing == 0)
+		return NIL;
+	defaults = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargdefaults,
+							   &isnull);
+	if (isnull)
+		elog(ERROR, "not enough default arguments");
+	list = castNode(List, stringToNode(TextDatumGetCString(defaults)));
+	return list_copy_tail(list, list_length(list) - nmissing);
+}
+
+/* The columns by position, where they fit; NIL and *fits false if not */
+static List *
+args_by_position(Form_pg_proc proc, TupleDesc tupdesc, Oid *declared,
+				 bool *fits)
+{
+	List	   *args = NIL;
+	Oid			actual[FUNC_MAX_ARGS];
+
+	*fits = (tupdesc->natts <= proc->pronargs &&
+			 tupdesc->natts >= proc->pronargs - proc->pronargdefaults);
+	if (!*fits)
+		return NIL;
+
+	for (int i = 0; i < tupdesc->natts; i++)
+		actual[i] = TupleDescAttr(tupdesc, i)->atttypid;
+	*fits = can_coerce_type(tupdesc->natts, actual, declared,
+							COERCION_IMPLICIT);
+	if (!*fits)
+		return NIL;
+
+	/* polymorphic parameters take the types of what they are given */
+	(void) enforce_generic_type_consistency(actual, declared, tupdesc->natts,
+											proc->prorettype, false);
+	for (int i = 0; i < tupdesc->natts; i++)
+		args = lappend(args, siter_column_coerce(tupdesc, i + 1, declared[i]));
+	return args;
+}
+
+/* The whole row, for a function of one composite or record parameter */
+static List *
+args_as_row(Form_pg_proc proc, TupleDesc tupdesc)
+{
+	Oid			type;
+	Expr	   *row;
+
+	if (proc->pronargs == 0 || proc->pronargs - proc->pronargdefaults > 1)
+		return NIL;
+	type = proc->proargtypes.values[0];
+	if (type != RECORDOID && get_typtype(getBaseType(type)) != TYPTYPE_COMPOSITE)
+		return NIL;
+	row = siter_columns_as_row(tupdesc, type);
+	return row == NULL ? NIL : list_make1(row);
+}
+
+static FuncExpr *
+build_call(const SiterCallbackDef *def, TupleDesc tupdesc)
+{
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	Oid			declared[FUNC_MAX_ARGS];
+	List	   *args;
+	bool		fits;
+	FuncExpr   *call;
+
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(def->function));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", def->function);
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	memcpy(declared, proc->proargtypes.values, sizeof(Oid) * proc->pronargs);
+
+	args = args_by_position(proc, tupdesc, declared, &fits);
+	if (!fits)
+	{
+		args = args_as_row(proc, tupdesc);
+		if (args == NIL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("callback \"%s\" does not fit the columns of the query",
+							def->name),
+					 errdetail("The query returns %s, the function is %s.",
+							   siter_columns_describe(tupdesc),
+							   format_procedure(def->function)),
+					 errhint("Select what the function takes, in its order, with casts where needed.")));
+	}
+	args = list_concat(args, default_args(tuple, proc->pronargs - list_length(args)));
+
+	call = makeFuncExpr(def->function, proc->prorettype, args,
+						InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	ReleaseSysCache(tuple);
+	assign_expr_collations(NULL, (Node *) call);
+	return call;
+}
