@@ -11,6 +11,7 @@
 #ifndef SITER_COMPAT_H
 #define SITER_COMPAT_H
 
+#include "access/tupdesc.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "parser/parse_type.h"
@@ -78,5 +79,16 @@ siter_type_name_parse(const char *type_name)
 	return typeStringToTypeName(type_name, NULL);
 }
 #endif
+
+/* 18 knows NOT NULL constraints that old rows may break (NOT VALID) */
+static inline bool
+siter_attribute_not_null(TupleDesc tupdesc, int i)
+{
+#if PG_VERSION_NUM >= 180000
+	return TupleDescCompactAttr(tupdesc, i)->attnullability == ATTNULLABLE_VALID;
+#else
+	return TupleDescAttr(tupdesc, i)->attnotnull;
+#endif
+}
 
 #endif							/* SITER_COMPAT_H */

@@ -36,6 +36,10 @@ typedef struct SiterKeyColumn
 	FmgrInfo	output;
 	FmgrInfo	input;
 	Oid			ioparam;		/* for the input function */
+
+	/* The table's column that is passed on unchanged; InvalidOid if none */
+	Oid			origin_table;
+	AttrNumber	origin_attno;
 } SiterKeyColumn;
 
 typedef struct SiterKeyset
@@ -56,7 +60,10 @@ typedef struct SiterKeyset
 
 	bool		allow_slow_plan;
 
-	/* The one table of the source, or InvalidOid for views, joins and such */
+	/*
+	 * The one table, if each row of the source is a row of it and the key's
+	 * columns are its columns; InvalidOid for views, joins and such.
+	 */
 	Oid			table;
 	char		table_relkind;	/* of that table */
 

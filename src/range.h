@@ -7,8 +7,9 @@
  * bound of what is left, slices meet without overlap, and a batch that failed
  * is read again, whole or in halves, by the range it was read from.
  *
- * All functions need SPI connected and an active snapshot, and read with
- * it.
+ * All functions need SPI connected and an active snapshot, and read with it
+ * (siter_range_open_locked() excepted, which must see what others did while
+ * it waited).
  *
  *-------------------------------------------------------------------------
  */
@@ -43,19 +44,22 @@ extern SiterWalk *siter_range_open(SiterKeyset *keyset,
 								   bool keys_only);
 
 /*
- * The rows of a range, locked (FOR UPDATE) before the function returns.
+ * The same for lock_rows => 'update': lock the first "limit" rows of a range
+ * (FOR UPDATE), then open a walk that reads them as they are now.
  *
- * A row whose key another session changed while we waited for its lock comes
- * with its new key, if that is still in the range, and so maybe out of order;
- * it does not come when the new key is outside.  The last row's key therefore
- * must not become the position.  Instead: find the batch's end first, with
- * siter_range_nth(), read (position, end] with this, and take that end as
- * the new position, whatever the rows say.  If more than "limit" rows are
- * there (others inserted some in between), the walk delivers limit + 1: find
- * the end again and try again; the locks taken so far do no harm.
+ * Waiting for a row's lock, we may find that its key was changed, or that
+ * other rows came into the range.  So the end of the batch is fixed first, and
+ * rows are locked and counted again until exactly the locked ones are there;
+ * they come in order, and none of them can change any more.  Sets *end to the
+ * batch's end, which is the new position once all rows have been worked off,
+ * even if none is left; NULL (and no walk) when the range is empty.
+ *
+ * The walk may deliver limit + 1 rows when keys are not unique, so that
+ * siter_key_check_order() sees it: no look-ahead is to be asked for here.
  */
 extern SiterWalk *siter_range_open_locked(SiterKeyset *keyset,
-										  const SiterRange *range, int limit);
+										  const SiterRange *range, int limit,
+										  SiterKey **end);
 
 /*
  * The smallest, the largest and the n-th (from 1) key of a range, each by one
