@@ -143,8 +143,7 @@ build_and_install() {
 	if "$BINDIR/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
 		DEST=$WORK/install
 	fi
-	pg_make "$TREE" COPT="$*" || die "the build failed"
-	pg_make "$TREE" DESTDIR="$DEST" install || die "could not install"
+	pg_make "$TREE" COPT="$*" && pg_make "$TREE" DESTDIR="$DEST" install
 }
 
 # The settings that every server of ours has
@@ -184,7 +183,6 @@ build_and_install_native() {
 	NATIVE=$WORK/native
 	[ -f "$TREE/src/test/native/Makefile" ] || return 0
 	"${AS[@]}" cp -r "$TREE/src/test/native" "$NATIVE"
-	pg_make "$NATIVE" COPT="$* -I$include -I$include/extension/streamiter" ||
-		die "the second extension did not build"
-	pg_make "$NATIVE" DESTDIR="$DEST" install || die "could not install the second extension"
+	pg_make "$NATIVE" COPT="$* -I$include -I$include/extension/streamiter" &&
+		pg_make "$NATIVE" DESTDIR="$DEST" install
 }
