@@ -78,7 +78,10 @@ drain(SiterPump *pump)
 	if (pump->callback->call_row != NULL && !pump->skip_errors)
 	{
 		while (siter_walk_stream(walk, take_row, pump))
+		{
+			siter_walk_note_memory(walk);
 			CHECK_FOR_INTERRUPTS();
+		}
 		return;
 	}
 
