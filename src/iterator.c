@@ -211,7 +211,7 @@ check_columns(const char *name, TupleDesc given, TupleDesc expected)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("rows of iterator \"%s\" do not fit row_type", name),
-				 errdetail("The query has %d columns, row_type has %d.",
+				 errdetail("The number of columns is %d in the query and %d in row_type.",
 						   given->natts, count_columns(expected)),
 				 errhint("NULL::record with a column definition list takes any columns.")));
 
@@ -276,7 +276,7 @@ check_ready(Portal portal)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("iterator \"%s\" has failed", portal->name),
-				 errdetail("Its query raised an error, which was caught."),
+				 errdetail("Reading it raised an error, which was caught."),
 				 errhint("Close it, and start again with another.")));
 }
 
