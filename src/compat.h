@@ -14,9 +14,15 @@
 #include "access/tupdesc.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "commands/explain.h"
 #include "parser/parse_type.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
+
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
 
 #if PG_VERSION_NUM < 150000
 #error "StreamIter needs PostgreSQL 15 or newer"

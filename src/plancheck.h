@@ -36,10 +36,15 @@ extern void siter_plancheck_keyset(const SiterKeyset *keyset);
 extern void siter_plancheck_stmt(const SiterKeyset *keyset,
 								 PlannedStmt *plan);
 
-/* Plan a SELECT with the planner's own judgement, without executing it */
-extern PlannedStmt *siter_plancheck_plan(const char *sql,
-										 int nparams, const Oid *types,
-										 ParamListInfo params,
-										 int cursor_options);
+/*
+ * Plan a statement on the source without executing it.  "params" may be NULL:
+ * then the plan is for any values.
+ */
+extern PlannedStmt *siter_plancheck_plan(const SiterKeyset *keyset,
+										 const SiterKeySelect *select,
+										 ParamListInfo params);
+
+/* What EXPLAIN (COSTS OFF) would say of the batch query's plan */
+extern char *siter_plancheck_explain(const SiterKeyset *keyset);
 
 #endif							/* SITER_PLANCHECK_H */

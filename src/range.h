@@ -84,15 +84,12 @@ extern double siter_range_estimate(SiterKeyset *keyset,
 								   const SiterRange *range);
 
 /*
- * Cut a range into about "nslices" parts of about as many rows each, by the
- * data's own distribution.  Returns the inner bounds, ascending and all
- * different, strictly inside the range: *nbounds of them, at most
- * nslices - 1, fewer (or none, and NULL) where there are too few rows.  Slice
- * i is then (bound[i - 1], bound[i]], the first and last open to the range's
- * own bounds.
+ * Open a walk over all keys of a range, ascending, with rows of the key's
+ * columns only.  "source" is read instead of the keyset's own, unless it
+ * is NULL; it must have the key's columns, too.  The planner chooses freely.
  */
-extern SiterKey **siter_range_sample(SiterKeyset *keyset,
-									 const SiterRange *range, int nslices,
-									 int *nbounds);
+extern SiterWalk *siter_range_open_keys(SiterKeyset *keyset,
+										const SiterRange *range,
+										char *source, int chunk_size);
 
 #endif							/* SITER_RANGE_H */
