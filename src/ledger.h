@@ -1,0 +1,97 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.h
+ *	  What the runner writes down: runs, slices, rows set aside.
+ *
+ * Keys are text[] here, as siter_key_encode() makes them; 0 stands for no
+ * key.  All functions need SPI connected, and change nothing but in the
+ * current transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_LEDGER_H
+#define SITER_LEDGER_H
+
+#include "job.h"
+
+/* What a pass, a run or a batch comes to */
+typedef struct SiterCounters
+{
+	int64		rows;			/* those set aside included */
+	int64		batches;
+	int64		skipped;
+	int64		retries;		/* attempts made again */
+	int64		not_called;
+} SiterCounters;
+
+typedef struct SiterRun
+{
+	int64		id;
+	int32		pass;
+	bool		new_pass;		/* it still has to be started */
+} SiterRun;
+
+/*
+ * Insert the run's row, take over the slices, and note a last run that
+ * crashed as such.  The lock must be held.
+ */
+extern void siter_ledger_begin_run(const SiterJob *job, SiterRun *run);
+
+/* Forget the last pass; the first slice of the new one */
+extern void siter_ledger_begin_pass(const SiterJob *job, const SiterRun *run,
+									Datum upper, bool done);
+
+typedef struct SiterSlice
+{
+	int32		number;
+	Datum		upper;
+	Datum		position;
+} SiterSlice;
+
+/* Slices that are not done, of SiterSlice * */
+extern List *siter_ledger_slices(const SiterJob *job);
+
+/*
+ * Move a slice's position on, and count.  False if somebody else has moved
+ * it, or has begun a run since: then this transaction must not commit.
+ */
+extern bool siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
+									int32 slice, Datum from, Datum to,
+									bool done, const SiterCounters *count);
+
+/* A row that stands alone in the key range (lower, key] */
+typedef struct SiterSkippedRow
+{
+	int64		id;
+	Datum		lower;
+	Datum		key;
+	Datum		row_data;		/* jsonb, or 0 */
+	int32		attempts;
+} SiterSkippedRow;
+
+extern int64 siter_ledger_count_skipped(const SiterJob *job);
+extern void siter_ledger_skip(const SiterJob *job, const SiterRun *run,
+							  const SiterSkippedRow *row,
+							  const ErrorData *error);
+
+/* Mark all to be tried again; returns their number */
+extern int64 siter_ledger_request_retries(const SiterJob *job);
+
+/* Those marked, of SiterSkippedRow * */
+extern List *siter_ledger_retries(const SiterJob *job);
+
+/* The row is done, or has failed once more */
+extern void siter_ledger_unskip(const SiterSkippedRow *row);
+extern void siter_ledger_skip_again(const SiterRun *run,
+									const SiterSkippedRow *row,
+									const ErrorData *error);
+
+/* "error", and the keys it happened at, may be NULL and 0 */
+extern void siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
+								 const char *outcome, const ErrorData *error,
+								 Datum first_key, Datum last_key);
+
+/* Forget position and rows set aside */
+extern void siter_ledger_forget(SiterJob *job);
+
+#endif							/* SITER_LEDGER_H */
