@@ -1,0 +1,217 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.c
+ *	  Statements as callbacks: prepared once, executed once per batch.
+ *
+ * Parameters are resolved by a parser hook rather than from a list of types:
+ * so we learn which of them the statement uses, and only those have to be
+ * made for each batch.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "nodes/params.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_node.h"
+#include "parser/parser.h"
+#include "tcop/dest.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+
+#include "compat.h"
+#include "statement.h"
+
+static List *parse_statement(const char *sql);
+static void report_parse_position(void *arg);
+static bool is_select_into(const SelectStmt *statement);
+static void set_up_parser(ParseState *pstate, void *arg);
+static Node *resolve_param(ParseState *pstate, ParamRef *pref);
+static void release_plan(void *arg);
+
+void
+siter_statement_check(const char *name, const char *sql)
+{
+	List	   *statements = parse_statement(sql);
+	Node	   *statement;
+
+	if (list_length(statements) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 statements == NIL ?
+				 errmsg("statement of callback \"%s\" is empty", name) :
+				 errmsg("callback \"%s\" has more than one statement", name),
+				 errhint("A callback is one statement; use WITH, or a function, to do more.")));
+
+	statement = linitial_node(RawStmt, statements)->stmt;
+	switch (nodeTag(statement))
+	{
+		case T_SelectStmt:
+			if (!is_select_into((SelectStmt *) statement))
+				return;
+			break;
+		case T_InsertStmt:
+		case T_UpdateStmt:
+		case T_DeleteStmt:
+		case T_MergeStmt:
+			return;
+		default:
+			break;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("callback \"%s\" cannot be a %s statement", name,
+					IsA(statement, SelectStmt) ? "SELECT INTO" :
+					CreateCommandName(statement)),
+			 errhint("Use SELECT, INSERT, UPDATE, DELETE or MERGE, or register a function.")));
+}
+
+/* The raw parser, with errors that show the statement as SPI does */
+static List *
+parse_statement(const char *sql)
+{
+	ErrorContextCallback context;
+	List	   *statements;
+
+	context.callback = report_parse_position;
+	context.arg = unconstify(char *, sql);
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	statements = raw_parser(sql, RAW_PARSE_DEFAULT);
+	error_context_stack = context.previous;
+	return statements;
+}
+
+static void
+report_parse_position(void *arg)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery((const char *) arg);
+	}
+}
+
+/* The grammar has INTO at the first SELECT of a set operation */
+static bool
+is_select_into(const SelectStmt *statement)
+{
+	while (statement->op != SETOP_NONE)
+		statement = statement->larg;
+	return statement->intoClause != NULL;
+}
+
+SiterStatement *
+siter_statement_plan(const char *name, const char *sql, int nparams,
+					 const SiterStatementParam *params,
+					 const char *params_hint)
+{
+	SiterStatement *statement = palloc0_object(SiterStatement);
+	SPIPrepareOptions options = {0};
+
+	statement->name = name;
+	statement->nparams = nparams;
+	statement->params = params;
+	statement->params_hint = params_hint;
+	statement->used = palloc0_array(bool, Max(nparams, 1));
+
+	siter_statement_check(name, sql);
+
+	options.parserSetup = set_up_parser;
+	options.parserSetupArg = statement;
+	statement->plan = SPI_prepare_extended(sql, &options);
+	if (statement->plan == NULL)
+		elog(ERROR, "SPI_prepare_extended failed for callback \"%s\": %s",
+			 name, SPI_result_code_string(SPI_result));
+
+	/*
+	 * Only a saved plan is told when an object in it changes, and what runs
+	 * in a batch may well change one.  Saved plans belong to the session, so
+	 * have it go with our memory, whichever way that goes.
+	 */
+	SPI_keepplan(statement->plan);
+	statement->release.func = release_plan;
+	statement->release.arg = statement;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext,
+									   &statement->release);
+	return statement;
+}
+
+static void
+release_plan(void *arg)
+{
+	SPI_freeplan(((SiterStatement *) arg)->plan);
+}
+
+static void
+set_up_parser(ParseState *pstate, void *arg)
+{
+	pstate->p_ref_hook_state = arg;
+	pstate->p_paramref_hook = resolve_param;
+}
+
+static Node *
+resolve_param(ParseState *pstate, ParamRef *pref)
+{
+	SiterStatement *statement = pstate->p_ref_hook_state;
+	const SiterStatementParam *declared;
+	Param	   *param;
+
+	if (pref->number <= 0 || pref->number > statement->nparams)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_PARAMETER),
+				 errmsg("there is no parameter $%d", pref->number),
+				 errhint("%s", statement->params_hint),
+				 parser_errposition(pstate, pref->location)));
+
+	declared = &statement->params[pref->number - 1];
+	if (declared->unusable != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("parameter $%d cannot be used", pref->number),
+				 errdetail("%s", declared->unusable),
+				 errhint("Cast the column in the source, or use a batch function of one array of rows."),
+				 parser_errposition(pstate, pref->location)));
+	statement->used[pref->number - 1] = true;
+
+	param = makeNode(Param);
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = pref->number;
+	param->paramtype = declared->type;
+	param->paramtypmod = -1;
+	param->paramcollid = declared->collation;
+	param->location = pref->location;
+	return (Node *) param;
+}
+
+uint64
+siter_statement_execute(SiterStatement *statement,
+						const Datum *values, const bool *nulls)
+{
+	ParamListInfo params = makeParamList(statement->nparams);
+	SPIExecuteOptions options = {0};
+	int			rc;
+
+	for (int i = 0; i < statement->nparams; i++)
+	{
+		ParamExternData *param = &params->params[i];
+
+		param->isnull = !statement->used[i] || (nulls != NULL && nulls[i]);
+		param->value = param->isnull ? (Datum) 0 : values[i];
+		param->ptype = statement->params[i].type;
+		param->pflags = PARAM_FLAG_CONST;
+	}
+
+	options.params = params;
+	options.dest = None_Receiver;
+	rc = SPI_execute_plan_extended(statement->plan, &options);
+	if (rc < 0)
+		elog(ERROR, "SPI_execute_plan_extended failed for callback \"%s\": %s",
+			 statement->name, SPI_result_code_string(rc));
+	return SPI_processed;
+}
