@@ -102,6 +102,14 @@ unfit_kind(Form_pg_proc proc)
 		return "a trigger function";
 	if (proc->proretset)
 		return "a set-returning function";
+
+	/* Such functions crash when called with what is not meant for them */
+	for (int i = 0; i < proc->pronargs; i++)
+	{
+		if (proc->proargtypes.values[i] == INTERNALOID &&
+			!siter_native_is_handler(proc->oid))
+			return "for the server's own use";
+	}
 	return NULL;
 }
 

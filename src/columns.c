@@ -30,16 +30,23 @@ siter_column_var(TupleDesc tupdesc, int attno)
 							att->attcollation, 0);
 }
 
-Expr *
-siter_column_coerce(TupleDesc tupdesc, int attno, Oid type)
+static Expr *
+coerce_column(TupleDesc tupdesc, int attno, Oid type, int32 typmod)
 {
 	Form_pg_attribute att = TupleDescAttr(tupdesc, attno - 1);
 
 	return (Expr *) coerce_to_target_type(NULL,
 										  (Node *) siter_column_var(tupdesc, attno),
-										  att->atttypid, type, -1,
+										  att->atttypid, type, typmod,
 										  COERCION_IMPLICIT,
 										  COERCE_IMPLICIT_CAST, -1);
+}
+
+Expr *
+siter_column_coerce(TupleDesc tupdesc, int attno, Oid type)
+{
+	/* parameters have no type modifier */
+	return coerce_column(tupdesc, attno, type, -1);
 }
 
 /* A row of anonymous type: what ROW(a, b, c) is */
@@ -83,7 +90,8 @@ siter_columns_as_row(TupleDesc tupdesc, Oid row_type)
 		if (att->attisdropped)
 			arg = (Expr *) makeNullConst(INT4OID, -1, InvalidOid);
 		else if (attno < tupdesc->natts)
-			arg = siter_column_coerce(tupdesc, ++attno, att->atttypid);
+			arg = coerce_column(tupdesc, ++attno, att->atttypid,
+								att->atttypmod);
 		fits = (arg != NULL);
 		row->args = lappend(row->args, arg);
 	}
