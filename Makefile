@@ -11,6 +11,8 @@ PGFILEDESC = "streamiter - walk a query in batches, inside the server"
 # installed and leaves nothing behind, so that any one of them runs alone.
 REGRESS = \
 	iterator \
+	registry \
+	security \
 
 REGRESS_OPTS = --load-extension=streamiter
 
