@@ -62,13 +62,14 @@ typedef struct RowFunction
 	int			nargs;
 	RowArg	   *args;
 	bool		may_inline;		/* not tried yet */
-	ExprState  *inlined;		/* NULL: call through fmgr */
+	ExprState  *inlined;		/* for row_function_eval() */
 } RowFunction;
 
 static bool row_function_call(SiterCallback *callback, TupleTableSlot *slot);
 static FuncExpr *build_call(const SiterCallbackDef *def, TupleDesc tupdesc);
 static void prepare_args(RowFunction *function);
-static void try_inline(RowFunction *function);
+static bool row_function_eval(SiterCallback *callback, TupleTableSlot *slot);
+static bool try_inline(RowFunction *function);
 
 SiterCallback *
 siter_row_function_prepare(const SiterCallbackDef *def, TupleDesc tupdesc)
@@ -117,20 +118,38 @@ row_function_call(SiterCallback *callback, TupleTableSlot *slot)
 			return false;
 	}
 
-	if (function->may_inline)
-		try_inline(function);
-	if (function->inlined != NULL)
-	{
-		bool		isnull;
-
-		(void) ExecEvalExpr(function->inlined, function->econtext, &isnull);
-		return true;
-	}
+	if (function->may_inline && try_inline(function))
+		return function->pub.call_row(callback, slot);
 
 	pgstat_init_function_usage(fcinfo, &usage);
 	fcinfo->isnull = false;
 	(void) FunctionCallInvoke(fcinfo);
 	pgstat_end_function_usage(&usage, true);
+	return true;
+}
+
+/*
+ * The same for an inlined function: the expression fetches its columns itself.
+ * All arguments are plain columns here, so a look at them tells whether a
+ * STRICT function would have been called.
+ */
+static bool
+row_function_eval(SiterCallback *callback, TupleTableSlot *slot)
+{
+	RowFunction *function = (RowFunction *) callback;
+	bool		isnull;
+
+	if (function->flinfo.fn_strict)
+	{
+		slot_getsomeattrs(slot, function->last_attno);
+		for (int i = 0; i < function->nargs; i++)
+		{
+			if (slot->tts_isnull[function->args[i].attno - 1])
+				return false;
+		}
+	}
+	function->econtext->ecxt_scantuple = slot;
+	(void) ExecEvalExpr(function->inlined, function->econtext, &isnull);
 	return true;
 }
 
@@ -164,26 +183,28 @@ prepare_args(RowFunction *function)
 
 /*
  * The planner decides whether the function can be inlined, and does so, with
- * the rules that it has for queries.  What comes out must outlive the row, and
- * a subtransaction may end before we know that it was good: only keep what is
- * complete.
+ * the rules that it has for queries.  What comes out must outlive the row.
  */
-static void
+static bool
 try_inline(RowFunction *function)
 {
 	MemoryContext oldcontext;
 	Expr	   *planned;
-	ExprState  *inlined = NULL;
+	bool		inlined;
 
 	oldcontext = MemoryContextSwitchTo(function->pub.context.walk_context);
 	planned = expression_planner(copyObject((Expr *) function->call));
-	if (!IsA(planned, FuncExpr) ||
-		((FuncExpr *) planned)->funcid != function->call->funcid)
-		inlined = ExecInitExpr(planned, NULL);
+	inlined = !IsA(planned, FuncExpr) ||
+		((FuncExpr *) planned)->funcid != function->call->funcid;
+	if (inlined)
+	{
+		function->inlined = ExecInitExpr(planned, NULL);
+		function->pub.call_row = row_function_eval;
+	}
 	MemoryContextSwitchTo(oldcontext);
 
-	function->inlined = inlined;
 	function->may_inline = false;
+	return inlined;
 }
 
 /* The values of parameters that the columns do not reach */
