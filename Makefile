@@ -10,6 +10,7 @@ PGFILEDESC = "streamiter - walk a query in batches, inside the server"
 # One topic a line: sql/TOPIC.sql, expected/TOPIC.out. Each finds the extension
 # installed and leaves nothing behind, so that any one of them runs alone.
 REGRESS = \
+	names \
 	iterator \
 	registry \
 	security \
