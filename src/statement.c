@@ -122,6 +122,15 @@ siter_statement_plan(const char *name, const char *sql, int nparams,
 
 	siter_statement_check(name, sql);
 
+	/*
+	 * Whether a plan is made for each batch or for all is left to the plan
+	 * cache.  Planning for an array of 2000 elements costs next to nothing
+	 * beside looking them up, and = ANY($1) without an index is hashed only
+	 * in a plan that knows the array: forced to the generic plan, such a
+	 * statement took more than a hundred times as long.  Where batches are
+	 * small and an index is there, the cache soon settles for the generic
+	 * plan, which then saves half of the time.
+	 */
 	options.parserSetup = set_up_parser;
 	options.parserSetupArg = statement;
 	statement->plan = SPI_prepare_extended(sql, &options);

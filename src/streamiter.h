@@ -80,9 +80,10 @@ typedef struct StreamIterBatch
  *		  after each row.
  * batch: once per batch.  CurrentMemoryContext is reset after each batch.
  * end:	  once, after the last row, unless an error ended the walk.
- * abort: once, instead of "end", when an error ends the walk.  It must free
- *		  what memory contexts and transactions do not (files, say), must
- *		  not touch the database, and must not raise an error.
+ * abort: once, when an error ends the walk, be it one that "begin" or "end"
+ *		  raised.  It must free what memory contexts and transactions do not
+ *		  (files, say), must not touch the database, and must not raise an
+ *		  error.
  *
  * An error is raised with ereport(ERROR), as everywhere in PostgreSQL; with
  * on_error => 'skip' the effects in the database are rolled back and the row
@@ -128,9 +129,11 @@ typedef void (*StreamIterRowFunction) (TupleTableSlot *slot, void *arg);
  * walk_open:  starts a walk of "query" in batches of "chunk_size" rows (0:
  *			   the setting streamiter.chunk_size).  $1 to $nargs have the
  *			   types and values given; "nulls" may be NULL.  The walk is
- *			   allocated in CurrentMemoryContext and lives until walk_close()
- *			   or until the (sub)transaction it was opened in ends, whichever
- *			   is first.  Raises 42601, 42P11, 22023 as streamiter.for_each().
+ *			   allocated in CurrentMemoryContext and lives until walk_close(),
+ *			   which must come before the transaction commits, or until the
+ *			   (sub)transaction it was opened in aborts.  There must be an
+ *			   active snapshot; SPI need not be connected.  Raises 42601,
+ *			   42P11, 22023 as streamiter.for_each().
  * walk_tupdesc: the columns of its rows.
  * walk_next:  the next row, or NULL at the end.  Valid until the next call.
  * walk_next_batch: the next batch, or NULL at the end.  Valid until the next
