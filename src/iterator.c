@@ -40,7 +40,7 @@ typedef struct BatchReceiver
 {
 	SiterReceiver base;			/* full: max_batch_memory was reached */
 	Tuplestorestate *tuplestore;
-	AttrMap    *map;			/* NULL: the columns are as row_type has them */
+	AttrMap    *map;			/* NULL: columns are as row_type has them */
 	TupleTableSlot *mapped;
 	Size		bytes;
 	Size		max_bytes;
@@ -299,6 +299,7 @@ streamiter_next_batch(PG_FUNCTION_ARGS)
 	Iterator   *iterator = iterator_arg(fcinfo);
 	BatchReceiver batch = {0};
 	TupleDesc	tupdesc;
+	MemoryContext query_context;
 	MemoryContext old_context;
 
 	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
@@ -308,7 +309,8 @@ streamiter_next_batch(PG_FUNCTION_ARGS)
 				 errmsg("set-valued function called in context that cannot accept a set")));
 	check_ready(iterator->portal);
 
-	old_context = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	query_context = rsinfo->econtext->ecxt_per_query_memory;
+	old_context = MemoryContextSwitchTo(query_context);
 	tupdesc = expected_columns(fcinfo);
 	if (tupdesc == NULL)
 		tupdesc = CreateTupleDescCopy(iterator->portal->tupDesc);

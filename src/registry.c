@@ -417,6 +417,7 @@ found_function(const char *name, SiterCallbackKind kind)
 	FunctionName function;
 	AclResult	aclresult;
 	bool		isnull;
+	Oid			schema;
 	Oid			result;
 
 	function.schema = found_text(FIND_SCHEMA);
@@ -433,8 +434,8 @@ found_function(const char *name, SiterCallbackKind kind)
 						function_signature(&function), name),
 				 errhint("It was dropped, renamed or moved since it was registered: unregister the callback, and register the function that is meant.")));
 
-	aclresult = siter_namespace_aclcheck(get_namespace_oid(function.schema, false),
-										 GetUserId(), ACL_USAGE);
+	schema = get_namespace_oid(function.schema, false);
+	aclresult = siter_namespace_aclcheck(schema, GetUserId(), ACL_USAGE);
 	if (aclresult != ACLCHECK_OK)
 		aclcheck_error(aclresult, OBJECT_SCHEMA, function.schema);
 
@@ -463,7 +464,8 @@ siter_registry_find(const char *name)
 	refuse_ambiguous(name);
 
 	def->kind = kind_from_name(found_text(FIND_KIND));
-	if (def->kind == SITER_BATCH_STATEMENT || def->kind == SITER_RANGE_STATEMENT)
+	if (def->kind == SITER_BATCH_STATEMENT ||
+		def->kind == SITER_RANGE_STATEMENT)
 		def->statement = MemoryContextStrdup(caller_context,
 											 found_text(FIND_STATEMENT));
 	else
@@ -548,7 +550,7 @@ streamiter_unregister_callback(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* For the view: could the user call the function that these names stand for? */
+/* For the view: could the user call the function of these names? */
 Datum
 streamiter_callback_usable(PG_FUNCTION_ARGS)
 {

@@ -12,10 +12,14 @@
 
 /*
  * Look a name up among the current user's own callbacks, then among those
- * that a superuser registered, never among another role's.  The function's
- * OID is looked up in the catalog now, but not yet checked or locked.
- * Returns NULL when there is none.  Raises 42883 when the function that the
- * name stands for is gone.
+ * that a superuser registered, never among another role's.  The function is
+ * looked up in the catalog now, but neither locked yet nor checked; that the
+ * user could call it by its name, as far as the schema goes, is.  The result
+ * is allocated in CurrentMemoryContext; NULL when there is no such callback.
+ *
+ * Errors: 42883 the function that the name stands for is gone; 42501 no USAGE
+ * on its schema; 42809 it has become another kind of callback; 42725 two
+ * superusers registered the name.
  */
 extern SiterCallbackDef *siter_registry_find(const char *name);
 
