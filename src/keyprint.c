@@ -242,6 +242,10 @@ siter_keyset_compare(const char *stored, const char *current, char **what)
 		/* What is gone went with a change of table or type, told by itself */
 		if (value_now == NULL || strcmp(value + 1, value_now) == 0)
 			continue;
+
+		/* Another table has other storage, of course */
+		if (result == SITER_KEY_BROKEN && strcmp(part, PART_STORAGE) == 0)
+			continue;
 		if (buf.len > 0)
 			appendStringInfoChar(&buf, '\n');
 		change = describe_change(part, value + 1, value_now, &buf);

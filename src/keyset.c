@@ -43,7 +43,7 @@ static List *primary_key(SiterKeyShape *shape, Query *query);
 static void fill_column(SiterKeyColumn *column, SiterKeyset *keyset,
 						Query *query, TargetEntry *tle);
 static void fill_operators(SiterKeyColumn *column);
-static void prove(SiterKeyset *keyset);
+static void prove(SiterKeyset *keyset, const SiterKeyShape *shape);
 static bool operators_are_alike(const SiterKeyset *keyset);
 
 SiterKeyset *
@@ -101,7 +101,7 @@ analyze(const char *source, List *key, MemoryContext context)
 		fill_column(&keyset->columns[keyset->ncolumns++], keyset, query,
 					find_column(query, (char *) lfirst(lc)));
 
-	prove(keyset);
+	prove(keyset, shape);
 	keyset->use_row_comparison = keyset->ncolumns == 1 ||
 		(!shape->only_foreign && operators_are_alike(keyset));
 
@@ -286,10 +286,11 @@ fill_operators(SiterKeyColumn *column)
 }
 
 /*
- * Decide what the catalog says about the key.
+ * What does the catalog say about the key?  Of foreign tables, and partitions
+ * that are, it says what nobody enforces.
  */
 static void
-prove(SiterKeyset *keyset)
+prove(SiterKeyset *keyset, const SiterKeyShape *shape)
 {
 	List	   *attnos = NIL;
 
@@ -300,7 +301,7 @@ prove(SiterKeyset *keyset)
 		attnos = lappend_int(attnos, keyset->columns[i].origin_attno);
 	}
 
-	if (OidIsValid(keyset->table) &&
+	if (OidIsValid(keyset->table) && !shape->any_foreign &&
 		(keyset->table_relkind == RELKIND_RELATION ||
 		 keyset->table_relkind == RELKIND_PARTITIONED_TABLE))
 	{
@@ -370,6 +371,30 @@ operators_are_alike(const SiterKeyset *keyset)
 		}
 	}
 	return true;
+}
+
+void
+siter_keyset_check_lockable(const SiterKeyset *keyset)
+{
+	SiterKeySelect select = {
+		.has_upper = true,
+		.keys_only = true,
+		.for_update = true
+	};
+	ListCell   *lc;
+
+	/* Parse analysis knows most of what cannot be locked */
+	(void) siter_plancheck_plan(keyset, &select, NULL);
+
+	foreach(lc, keyset->tables)
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_MATVIEW)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot lock rows in materialized view \"%s\"",
+							get_rel_name(lfirst_oid(lc))),
+					 errhint("Use lock_rows => 'none'.")));
+	}
 }
 
 void

@@ -82,6 +82,9 @@ typedef struct SiterKeyset
 	 * needs operators of one name and schema.
 	 */
 	bool		use_row_comparison;
+
+	/* ORDER BY is to be a part of the source, not only of what is around it */
+	bool		order_inside;
 } SiterKeyset;
 
 /*
@@ -103,6 +106,12 @@ typedef struct SiterKeyset
 extern SiterKeyset *siter_keyset_create(const char *source, List *key,
 										bool allow_slow_plan);
 extern void siter_keyset_free(SiterKeyset *keyset);
+
+/*
+ * Refuse a source whose rows cannot be locked (aggregates, materialized views
+ * and such): 0A000.  For jobs with lock_rows => 'update', at creation.
+ */
+extern void siter_keyset_check_lockable(const SiterKeyset *keyset);
 
 /* WARNING when a crash would empty a table of the source; for creation */
 extern void siter_keyset_warn_unlogged(const SiterKeyset *keyset);

@@ -251,7 +251,9 @@ add_table(SiterKeyShape *shape, RangeTblEntry *rte)
 			shape->unlogged =
 				quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
 										   get_rel_name(table));
-		if (get_rel_relkind(table) != RELKIND_FOREIGN_TABLE)
+		if (get_rel_relkind(table) == RELKIND_FOREIGN_TABLE)
+			shape->any_foreign = true;
+		else
 			shape->only_foreign = false;
 	}
 	shape->tables = list_concat_unique_oid(shape->tables, members);

@@ -16,7 +16,8 @@ typedef struct SiterKeyShape
 	Oid			table;			/* the one table, or InvalidOid */
 	char		relkind;		/* of that table */
 	List	   *tables;			/* all, with partitions and children */
-	bool		only_foreign;	/* all of them are foreign tables */
+	bool		any_foreign;	/* one of them is a foreign table */
+	bool		only_foreign;	/* all of them are */
 	char	   *unlogged;		/* an unlogged one's name, or NULL */
 } SiterKeyShape;
 

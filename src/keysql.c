@@ -30,6 +30,8 @@
 
 static void append_columns(StringInfo buf, const SiterKeyset *keyset,
 						   const char *suffix);
+static void append_source(StringInfo buf, const SiterKeyset *keyset,
+						  SiterKeyOrder order);
 static void append_comparison(StringInfo buf, const SiterKeyset *keyset,
 							  StrategyNumber strategy, int first_param);
 static void append_expanded(StringInfo buf, const SiterKeyset *keyset,
@@ -49,7 +51,7 @@ siter_keysql_select(const SiterKeyset *keyset, const SiterKeySelect *select)
 		append_columns(&buf, keyset, "");
 	else
 		appendStringInfoString(&buf, ALIAS ".*");
-	appendStringInfo(&buf, "\nFROM (\n%s\n) AS " ALIAS, keyset->source);
+	append_source(&buf, keyset, select->order);
 
 	if (select->has_lower)
 	{
@@ -101,6 +103,22 @@ append_columns(StringInfo buf, const SiterKeyset *keyset, const char *suffix)
 	for (int i = 0; i < keyset->ncolumns; i++)
 		appendStringInfo(buf, "%s%s%s", i > 0 ? ", " : "",
 						 column_name(&keyset->columns[i]), suffix);
+}
+
+/* ORDER BY inside can go by the columns' names in the result only */
+static void
+append_source(StringInfo buf, const SiterKeyset *keyset, SiterKeyOrder order)
+{
+	appendStringInfo(buf, "\nFROM (\n%s\n", keyset->source);
+	if (keyset->order_inside && order != SITER_ORDER_NONE)
+	{
+		for (int i = 0; i < keyset->ncolumns; i++)
+			appendStringInfo(buf, "%s%s%s", i > 0 ? ", " : "ORDER BY ",
+							 quote_identifier(keyset->columns[i].name),
+							 order == SITER_ORDER_DESC ? " DESC" : "");
+		appendStringInfoChar(buf, '\n');
+	}
+	appendStringInfoString(buf, ") AS " ALIAS);
 }
 
 /* The key > or <= the parameters from $first_param on */

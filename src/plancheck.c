@@ -20,6 +20,7 @@
 
 #include "access/relation.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parser.h"
 #include "parser/parsetree.h"
@@ -56,6 +57,8 @@ static const SiterKeySelect usual_batch = {
 };
 
 static PlannedStmt *plan_usual_batch(const SiterKeyset *keyset);
+static bool find_culprit(PlannedStmt *plan, PlanCheck *check);
+static void refuse(const SiterKeyset *keyset, PlanCheck *check);
 static void check_spine(Plan *plan, PlanCheck *check);
 static void check_beside(Plan *plan, PlanCheck *check);
 static void check_scan(Plan *plan, PlanCheck *check);
@@ -120,41 +123,88 @@ plan_usual_batch(const SiterKeyset *keyset)
 }
 
 char *
-siter_plancheck_explain(const SiterKeyset *keyset)
+siter_plancheck_explain(const SiterKeyset *keyset,
+						const SiterKeySelect *select, ParamListInfo params)
 {
-	return explain(keyset, plan_usual_batch(keyset));
+	int			nestlevel = siter_plancheck_enter();
+	PlannedStmt *stmt = siter_plancheck_plan(keyset, select, params);
+
+	siter_plancheck_leave(nestlevel);
+	return explain(keyset, stmt);
 }
 
+/*
+ * The planner does not let the order we ask for into a subquery that it
+ * cannot dissolve (one with WITH, say, or with a volatile column); so if the
+ * plan is no good, try the order as part of the source.
+ */
 void
-siter_plancheck_keyset(const SiterKeyset *keyset)
+siter_plancheck_keyset(SiterKeyset *keyset)
 {
+	PlanCheck	outside = {0};
+	PlanCheck	inside = {0};
+
+	keyset->order_inside = false;
+	if (!find_culprit(plan_usual_batch(keyset), &outside))
+		return;
+
+	keyset->order_inside = true;
+	if (!find_culprit(plan_usual_batch(keyset), &inside))
+		return;
+
+	keyset->order_inside = false;
 	if (!keyset->allow_slow_plan)
-		siter_plancheck_stmt(keyset, plan_usual_batch(keyset));
+		refuse(keyset, &outside);
 }
 
 void
 siter_plancheck_stmt(const SiterKeyset *keyset, PlannedStmt *plan)
 {
-	PlanCheck	check = {.stmt = plan};
+	PlanCheck	check = {0};
+
+	if (!keyset->allow_slow_plan && find_culprit(plan, &check))
+		refuse(keyset, &check);
+}
+
+static bool
+find_culprit(PlannedStmt *plan, PlanCheck *check)
+{
 	ListCell   *lc;
 
-	if (keyset->allow_slow_plan)
-		return;
-
-	check_spine(plan->planTree, &check);
+	check->stmt = plan;
+	check_spine(plan->planTree, check);
 	foreach(lc, plan->subplans)
-		check_beside((Plan *) lfirst(lc), &check);
-	if (check.culprit == NULL)
-		return;
+		check_beside((Plan *) lfirst(lc), check);
+	return check->culprit != NULL;
+}
 
+static void
+refuse(const SiterKeyset *keyset, PlanCheck *check)
+{
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("each batch would read more of the source than its rows"),
 			 errdetail("\"%s\" %s. The plan of a batch:\n%s",
-					   check.culprit, check.reason,
-					   explain(keyset, plan)),
+					   check->culprit, check->reason,
+					   explain(keyset, check->stmt)),
 			 errhint("%s", index_hint(keyset))));
 }
+
+/* Nodes that have no place on the way from the top to the rows */
+static const struct
+{
+	NodeTag		tag;
+	const char *name;
+	const char *reason;
+}			blocking_nodes[] = {
+	{T_Sort, "Sort", "needs all rows before the first"},
+	{T_IncrementalSort, "Incremental Sort", "sorts by part of the key"},
+	{T_SetOp, "SetOp", "needs all rows before the first"},
+	{T_RecursiveUnion, "Recursive Union", "begins anew in each batch"},
+	{T_FunctionScan, "Function Scan", "begins anew in each batch"},
+	{T_TableFuncScan, "Table Function Scan", "begins anew in each batch"},
+	{T_CteScan, "CTE Scan", "begins anew in each batch"},
+};
 
 /*
  * The way from the top to the rows: everything here keeps the key's order and
@@ -168,58 +218,26 @@ check_spine(Plan *plan, PlanCheck *check)
 	if (plan == NULL || check->culprit != NULL)
 		return;
 
-	switch (nodeTag(plan))
-	{
-		case T_Limit:
-		case T_LockRows:
-		case T_Result:
-		case T_SubqueryScan:
-		case T_Append:
-		case T_MergeAppend:
-		case T_ProjectSet:
-		case T_Unique:
-		case T_Group:
-		case T_Material:
-		case T_WindowAgg:
-		case T_MergeJoin:
-			break;
-		case T_NestLoop:
-		case T_HashJoin:
-			check_filter(plan, check);
-			check_spine(outerPlan(plan), check);
-			check_beside(innerPlan(plan), check);
-			return;
-		case T_Agg:
-			if (((Agg *) plan)->aggstrategy != AGG_SORTED)
-				blame(check, "Aggregate", "needs all rows before the first");
-			break;
-		case T_Sort:
-			blame(check, "Sort", "needs all rows before the first");
-			break;
-		case T_IncrementalSort:
-			blame(check, "Incremental Sort", "sorts by part of the key");
-			break;
-		case T_SetOp:
-			blame(check, "SetOp", "needs all rows before the first");
-			break;
-		case T_RecursiveUnion:
-			blame(check, "Recursive Union", "begins anew in each batch");
-			break;
-		case T_FunctionScan:
-			blame(check, "Function Scan", "begins anew in each batch");
-			break;
-		case T_TableFuncScan:
-			blame(check, "Table Function Scan", "begins anew in each batch");
-			break;
-		case T_CteScan:
-			blame(check, "CTE Scan", "begins anew in each batch");
-			break;
-		default:
-			check_scan(plan, check);
-			break;
-	}
+	/* A sort of nothing: the planner saw that the range is empty */
+	if (IsA(plan, Sort) && IsA(outerPlan(plan), Result) &&
+		children(outerPlan(plan)) == NIL)
+		return;
 
+	for (int i = 0; i < lengthof(blocking_nodes); i++)
+		if (nodeTag(plan) == blocking_nodes[i].tag)
+			blame(check, pstrdup(blocking_nodes[i].name),
+				  blocking_nodes[i].reason);
+	if (IsA(plan, Agg) && ((Agg *) plan)->aggstrategy != AGG_SORTED)
+		blame(check, "Aggregate", "needs all rows before the first");
+	check_scan(plan, check);
 	check_filter(plan, check);
+
+	if (IsA(plan, NestLoop) || IsA(plan, HashJoin))
+	{
+		check_spine(outerPlan(plan), check);
+		check_beside(innerPlan(plan), check);
+		return;
+	}
 	foreach(lc, children(plan))
 		check_spine((Plan *) lfirst(lc), check);
 }
@@ -412,19 +430,34 @@ static char *
 index_hint(const SiterKeyset *keyset)
 {
 	Oid			table = keyset->columns[0].origin_table;
-	List	   *attnos = NIL;
+	ListCell   *lc;
 
 	for (int i = 0; i < keyset->ncolumns; i++)
-	{
 		if (keyset->columns[i].origin_table != table)
 			table = InvalidOid;
-		attnos = lappend_int(attnos, keyset->columns[i].origin_attno);
-	}
 
 	if (!OidIsValid(table) || get_rel_relkind(table) == RELKIND_FOREIGN_TABLE)
 		return "State a key that is the column of one table and has an index there, or use allow_slow_plan => true.";
-	if (!siter_keyindex_orders(table, attnos))
-		return psprintf("%s, or use allow_slow_plan => true.",
-						siter_keyindex_command(table, attnos, false));
+
+	/* Children number their columns as they like */
+	foreach(lc, find_all_inheritors(table, AccessShareLock, NULL))
+	{
+		Oid			member = lfirst_oid(lc);
+		List	   *attnos = NIL;
+
+		if (get_rel_relkind(member) == RELKIND_FOREIGN_TABLE)
+			continue;
+		for (int i = 0; i < keyset->ncolumns; i++)
+		{
+			char	   *name = get_attname(table,
+										   keyset->columns[i].origin_attno,
+										   false);
+
+			attnos = lappend_int(attnos, get_attnum(member, name));
+		}
+		if (!siter_keyindex_orders(member, attnos))
+			return psprintf("%s, or use allow_slow_plan => true.",
+							siter_keyindex_command(member, attnos, false));
+	}
 	return "There is an index on the key, but this source cannot be read through it; one that was created just now may have to wait for older transactions. Walk the table itself, or use allow_slow_plan => true.";
 }

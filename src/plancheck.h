@@ -25,9 +25,10 @@ extern void siter_plancheck_leave(int nestlevel);
 /*
  * Plan the batch query of a keyset (both bounds, ordered, limited) and
  * refuse it, with the plan and the index to create, if each batch would sort
- * or scan everything: 55000.  Does nothing when the keyset allows it.
+ * or scan everything: 55000, unless the keyset allows it.  Decides
+ * keyset->order_inside.
  */
-extern void siter_plancheck_keyset(const SiterKeyset *keyset);
+extern void siter_plancheck_keyset(SiterKeyset *keyset);
 
 /*
  * The same for the plan that is about to be executed, in case the index was
@@ -44,7 +45,9 @@ extern PlannedStmt *siter_plancheck_plan(const SiterKeyset *keyset,
 										 const SiterKeySelect *select,
 										 ParamListInfo params);
 
-/* What EXPLAIN (COSTS OFF) would say of the batch query's plan */
-extern char *siter_plancheck_explain(const SiterKeyset *keyset);
+/* What EXPLAIN (COSTS OFF) would say of the plan that a batch gets */
+extern char *siter_plancheck_explain(const SiterKeyset *keyset,
+									 const SiterKeySelect *select,
+									 ParamListInfo params);
 
 #endif							/* SITER_PLANCHECK_H */

@@ -28,6 +28,9 @@ static SiterWalk *open_walk(SiterKeyset *keyset, const SiterRange *range,
 							SiterKeySelect *select, int chunk_size,
 							bool by_index);
 static Datum *range_values(const SiterKeyset *keyset, const SiterRange *range);
+static ParamListInfo range_params(const SiterKeyset *keyset,
+								  const SiterRange *range,
+								  const SiterKeySelect *select);
 static void check_columns(const SiterKeyset *keyset, TupleDesc tupdesc,
 						  bool keys_only);
 static SiterKey *one_key(SiterKeyset *keyset, const SiterRange *range,
@@ -95,7 +98,10 @@ SiterWalk *
 siter_range_open_keys(SiterKeyset *keyset, const SiterRange *range,
 					  char *source, int chunk_size)
 {
-	SiterKeySelect select = {.keys_only = true, .order = SITER_ORDER_ASC};
+	SiterKeySelect select = {
+		.keys_only = true,
+		.order = SITER_ORDER_ASC
+	};
 	SiterKeyset other = *keyset;
 
 	if (source != NULL)
@@ -135,7 +141,7 @@ open_walk(SiterKeyset *keyset, const SiterRange *range,
 	MemoryContextSwitchTo(caller);
 	if (by_index)
 		nestlevel = siter_plancheck_enter();
-	walk = siter_walk_open(source, chunk_size, NULL);
+	walk = siter_walk_open(source, chunk_size, NULL, NULL);
 	if (by_index)
 		siter_plancheck_leave(nestlevel);
 
@@ -323,8 +329,34 @@ siter_range_estimate(SiterKeyset *keyset, const SiterRange *range)
 		.has_upper = range->upper != NULL,
 		.keys_only = true
 	};
+
+	return siter_plancheck_plan(keyset, &select,
+								range_params(keyset, range, &select))->planTree->plan_rows;
+}
+
+void
+siter_range_explain(SiterKeyset *keyset, const SiterRange *range, int limit,
+					char **sql, char **plan)
+{
+	SiterKeySelect select = {
+		.has_lower = range->lower != NULL,
+		.has_upper = range->upper != NULL,
+		.order = SITER_ORDER_ASC,
+		.limit = limit
+	};
+
+	*sql = siter_keysql_select(keyset, &select);
+	*plan = siter_plancheck_explain(keyset, &select,
+									range_params(keyset, range, &select));
+}
+
+/* The range's keys for the planner, which may take them as constants */
+static ParamListInfo
+range_params(const SiterKeyset *keyset, const SiterRange *range,
+			 const SiterKeySelect *select)
+{
 	Oid		   *types = palloc_array(Oid, 2 * keyset->ncolumns);
-	int			ntypes = siter_keysql_param_types(keyset, &select, types);
+	int			ntypes = siter_keysql_param_types(keyset, select, types);
 	Datum	   *values = range_values(keyset, range);
 	ParamListInfo params = makeParamList(ntypes);
 
@@ -335,5 +367,5 @@ siter_range_estimate(SiterKeyset *keyset, const SiterRange *range)
 		params->params[i].pflags = PARAM_FLAG_CONST;
 		params->params[i].ptype = types[i];
 	}
-	return siter_plancheck_plan(keyset, &select, params)->planTree->plan_rows;
+	return params;
 }

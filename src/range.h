@@ -84,6 +84,13 @@ extern double siter_range_estimate(SiterKeyset *keyset,
 								   const SiterRange *range);
 
 /*
+ * The statement that reads a range's first "limit" rows, and its plan as
+ * EXPLAIN (COSTS OFF) shows it.
+ */
+extern void siter_range_explain(SiterKeyset *keyset, const SiterRange *range,
+								int limit, char **sql, char **plan);
+
+/*
  * Open a walk over all keys of a range, ascending, with rows of the key's
  * columns only.  "source" is read instead of the keyset's own, unless it
  * is NULL; it must have the key's columns, too.  The planner chooses freely.
