@@ -52,7 +52,7 @@ open_walk(const char *query, int chunk_size, int nargs, const Oid *types,
 	}
 	source = siter_source_prepare(query, &args, 0);
 	MemoryContextSwitchTo(caller_context);
-	walk = siter_walk_open(source, chunk_size, NULL);
+	walk = siter_walk_open(source, chunk_size, NULL, NULL);
 	SPI_finish();
 	return walk;
 }

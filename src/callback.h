@@ -13,6 +13,7 @@
 #ifndef SITER_CALLBACK_H
 #define SITER_CALLBACK_H
 
+#include "nodes/plannodes.h"
 #include "streamiter.h"
 
 typedef enum SiterCallbackKind
@@ -55,6 +56,16 @@ struct SiterCallback
 	bool		(*call_row) (SiterCallback *callback, TupleTableSlot *slot);
 	void		(*call_batch) (SiterCallback *callback,
 							   StreamIterBatch *batch, int first, int nrows);
+
+	/*
+	 * May be NULL.  Put the call into the plan of the source, if nothing but
+	 * speed can tell the difference; returns whether that was done.  If so,
+	 * was_called, where it is not NULL, says for a row whether the plan called
+	 * the STRICT function.
+	 */
+	bool		(*fuse) (SiterCallback *callback, PlannedStmt *plan);
+	bool		(*was_called) (SiterCallback *callback, TupleTableSlot *slot);
+	bool		fused;
 
 	/*
 	 * May be NULL.  begin: called by siter_callback_prepare(), when the

@@ -32,6 +32,16 @@ interval_datum(instr_time since, instr_time until)
 	return IntervalPGetDatum(interval);
 }
 
+/* Gives the callback a look at the source's plan */
+static void
+fuse_callback(PlannedStmt *plan, void *arg)
+{
+	SiterCallback *callback = (SiterCallback *) arg;
+
+	if (callback->fuse != NULL)
+		callback->fused = callback->fuse(callback, plan);
+}
+
 static Datum
 for_each_result(FunctionCallInfo fcinfo, const SiterPump *pump,
 				instr_time start)
@@ -49,10 +59,10 @@ for_each_result(FunctionCallInfo fcinfo, const SiterPump *pump,
 	values[1] = Int64GetDatum(pump->walk->batches);
 	values[2] = Int64GetDatum(pump->skipped);
 	values[3] = Int64GetDatum(pump->not_called);
-	values[4] = interval_datum(start, pump->first_row);
+	values[4] = interval_datum(start, pump->walk->first_row);
 	values[5] = interval_datum(start, end);
 	values[6] = Int64GetDatum(pump->walk->peak_batch_bytes);
-	nulls[4] = INSTR_TIME_IS_ZERO(pump->first_row);
+	nulls[4] = INSTR_TIME_IS_ZERO(pump->walk->first_row);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc),
 											 values, nulls));
 }
@@ -82,7 +92,9 @@ streamiter_for_each(PG_FUNCTION_ARGS)
 	pump.callback = siter_callback_prepare(siter_callback_resolve(callback),
 										   source->tupdesc, chunk_size,
 										   source->query);
-	pump.walk = siter_walk_open(source, chunk_size, NULL);
+	pump.walk = siter_walk_open(source, chunk_size,
+								pump.skip_errors ? NULL : fuse_callback,
+								pump.callback);
 	siter_pump_run(&pump);
 
 	/* the result must outlive what SPI_finish() frees */

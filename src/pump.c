@@ -4,7 +4,7 @@
  *	  Driving a callback over the batches of a walk.
  *
  * A row callback whose first error ends the walk is called while the row is
- * still in the executor's hands.  All others work on collected batches: those
+ * still in the executor's hands, or by the executor itself.  All others work on collected batches: those
  * that take a whole batch, and those whose bad rows are to be skipped, since
  * a batch may then have to be tried again in parts.
  *
@@ -34,7 +34,11 @@
 #define MAX_SHOWN_VALUE 64
 
 static void drain(SiterPump *pump);
+static void scan_fused(SiterPump *pump);
+static void stream(SiterPump *pump);
+static void collect(SiterPump *pump);
 static void take_row(TupleTableSlot *slot, void *arg);
+static void count_not_called(TupleTableSlot *slot, void *arg);
 static void call_rows(SiterPump *pump, int first, int nrows);
 static void work_off_skipping(SiterPump *pump);
 static ErrorData *try_rows(SiterPump *pump, int first, int nrows);
@@ -73,17 +77,42 @@ siter_pump_run(SiterPump *pump)
 static void
 drain(SiterPump *pump)
 {
-	SiterWalk  *walk = pump->walk;
+	if (pump->callback->fused)
+		scan_fused(pump);
+	else if (pump->callback->call_row != NULL && !pump->skip_errors)
+		stream(pump);
+	else
+		collect(pump);
+}
 
-	if (pump->callback->call_row != NULL && !pump->skip_errors)
+/* The plan calls the callback; what it did not call is counted here */
+static void
+scan_fused(SiterPump *pump)
+{
+	SiterRowConsumer consume =
+		pump->callback->was_called != NULL ? count_not_called : NULL;
+
+	while (siter_walk_scan(pump->walk, consume, pump))
 	{
-		while (siter_walk_stream(walk, take_row, pump))
-		{
-			siter_walk_note_memory(walk);
-			CHECK_FOR_INTERRUPTS();
-		}
-		return;
+		siter_walk_note_memory(pump->walk);
+		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+static void
+stream(SiterPump *pump)
+{
+	while (siter_walk_stream(pump->walk, take_row, pump))
+	{
+		siter_walk_note_memory(pump->walk);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void
+collect(SiterPump *pump)
+{
+	SiterWalk  *walk = pump->walk;
 
 	while (siter_walk_fetch(walk))
 	{
@@ -103,8 +132,6 @@ call_row(SiterPump *pump, TupleTableSlot *slot, uint64 row_number)
 {
 	SiterCallback *callback = pump->callback;
 
-	if (INSTR_TIME_IS_ZERO(pump->first_row))
-		INSTR_TIME_SET_CURRENT(pump->first_row);
 	callback->context.batch_number = pump->walk->batches;
 	callback->context.row_number = row_number;
 
@@ -121,6 +148,15 @@ take_row(TupleTableSlot *slot, void *arg)
 	SiterPump  *pump = (SiterPump *) arg;
 
 	call_row(pump, slot, pump->walk->rows);
+}
+
+static void
+count_not_called(TupleTableSlot *slot, void *arg)
+{
+	SiterPump  *pump = (SiterPump *) arg;
+
+	if (!pump->callback->was_called(pump->callback, slot))
+		pump->not_called++;
 }
 
 /* The number of a collected row in the whole walk, from 1 */
@@ -151,8 +187,6 @@ call_rows(SiterPump *pump, int first, int nrows)
 	}
 	else
 	{
-		if (INSTR_TIME_IS_ZERO(pump->first_row))
-			INSTR_TIME_SET_CURRENT(pump->first_row);
 		callback->context.batch_number = walk->batches;
 		callback->context.row_number = row_number(walk, first);
 		pump->calling = true;
@@ -334,7 +368,13 @@ pump_error_context(void *arg)
 									 MAX_SHOWN_QUERY);
 	const char *dots = walk->query[shown] != '\0' ? "..." : "";
 
-	if (!pump->calling)
+	if (pump->callback->fused && !pump->calling)
+		errcontext("walk of \"%.*s%s\", batch " UINT64_FORMAT ", row "
+				   UINT64_FORMAT ", callback \"%s\"",
+				   shown, walk->query, dots,
+				   walk->rows / walk->chunk_size + 1, walk->rows + 1,
+				   context->callback);
+	else if (!pump->calling)
 		errcontext("walk of \"%.*s%s\", after row " UINT64_FORMAT,
 				   shown, walk->query, dots, walk->rows);
 	else if (pump->callback->call_row != NULL)

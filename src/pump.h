@@ -9,7 +9,6 @@
 #define SITER_PUMP_H
 
 #include "callback.h"
-#include "portability/instr_time.h"
 #include "walk.h"
 
 typedef struct SiterPump
@@ -22,7 +21,6 @@ typedef struct SiterPump
 	/* results */
 	int64		skipped;
 	int64		not_called;		/* STRICT, and an argument was NULL */
-	instr_time	first_row;		/* when the first callback was called */
 
 	/* inside */
 	int			subtransactions;

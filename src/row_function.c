@@ -15,6 +15,8 @@
  * The source's own plan is not touched by that: every column is computed,
  * ORDER BY and LIMIT stay as written, whatever the function ignores.
  *
+ * In a third way the call is not made here at all: see fuse.h.
+ *
  * Inlining waits for the first call, for planning may find errors in the body
  * (1/0), and a source without rows must not raise them.  It is left out where
  * an argument is not a column's own value: a constant default could be folded
@@ -43,6 +45,7 @@
 #include "callback.h"
 #include "columns.h"
 #include "compat.h"
+#include "fuse.h"
 
 /* Where an argument comes from: a column as it is, or an expression */
 typedef struct RowArg
@@ -69,6 +72,7 @@ static bool row_function_call(SiterCallback *callback, TupleTableSlot *slot);
 static FuncExpr *build_call(const SiterCallbackDef *def, TupleDesc tupdesc);
 static void prepare_args(RowFunction *function);
 static bool row_function_eval(SiterCallback *callback, TupleTableSlot *slot);
+static bool row_function_fuse(SiterCallback *callback, PlannedStmt *plan);
 static bool try_inline(RowFunction *function);
 
 SiterCallback *
@@ -77,6 +81,7 @@ siter_row_function_prepare(const SiterCallbackDef *def, TupleDesc tupdesc)
 	RowFunction *function = palloc0_object(RowFunction);
 
 	function->pub.call_row = row_function_call;
+	function->pub.fuse = row_function_fuse;
 	function->econtext = CreateStandaloneExprContext();
 	function->call = build_call(def, tupdesc);
 
@@ -128,10 +133,21 @@ row_function_call(SiterCallback *callback, TupleTableSlot *slot)
 	return true;
 }
 
+/* To be asked only where all arguments are plain columns */
+static bool
+any_arg_is_null(RowFunction *function, TupleTableSlot *slot)
+{
+	slot_getsomeattrs(slot, function->last_attno);
+	for (int i = 0; i < function->nargs; i++)
+	{
+		if (slot->tts_isnull[function->args[i].attno - 1])
+			return true;
+	}
+	return false;
+}
+
 /*
  * The same for an inlined function: the expression fetches its columns itself.
- * All arguments are plain columns here, so a look at them tells whether a
- * STRICT function would have been called.
  */
 static bool
 row_function_eval(SiterCallback *callback, TupleTableSlot *slot)
@@ -139,17 +155,29 @@ row_function_eval(SiterCallback *callback, TupleTableSlot *slot)
 	RowFunction *function = (RowFunction *) callback;
 	bool		isnull;
 
-	if (function->flinfo.fn_strict)
-	{
-		slot_getsomeattrs(slot, function->last_attno);
-		for (int i = 0; i < function->nargs; i++)
-		{
-			if (slot->tts_isnull[function->args[i].attno - 1])
-				return false;
-		}
-	}
+	if (function->flinfo.fn_strict && any_arg_is_null(function, slot))
+		return false;
 	function->econtext->ecxt_scantuple = slot;
 	(void) ExecEvalExpr(function->inlined, function->econtext, &isnull);
+	return true;
+}
+
+/* The plan has called a STRICT function, unless an argument was NULL */
+static bool
+row_function_was_called(SiterCallback *callback, TupleTableSlot *slot)
+{
+	return !any_arg_is_null((RowFunction *) callback, slot);
+}
+
+static bool
+row_function_fuse(SiterCallback *callback, PlannedStmt *plan)
+{
+	RowFunction *function = (RowFunction *) callback;
+
+	if (!function->may_inline || !siter_fuse_call(plan, function->call))
+		return false;
+	if (function->flinfo.fn_strict)
+		callback->was_called = row_function_was_called;
 	return true;
 }
 

@@ -21,6 +21,7 @@
 static CachedPlanSource *the_one_statement(SPIPlanPtr plan);
 static void check_reads_only(CachedPlanSource *plansource);
 static void check_uses_args(CachedPlanSource *plansource, int nargs);
+static void refuse_row_locks(void);
 
 SiterArgs
 siter_args_from_record(HeapTupleHeader record)
@@ -134,11 +135,29 @@ check_reads_only(CachedPlanSource *plansource)
 				 errmsg("cannot walk a query with data-modifying statements in WITH"),
 				 errhint("What is to be done with each row goes into the callback.")));
 	if (query->rowMarks != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_CURSOR_DEFINITION),
-				 errmsg("cannot walk a query with FOR UPDATE or FOR SHARE"),
-				 errdetail("A row that the callback has changed would be passed over without a word."),
-				 errhint("Lock rows in the callback.")));
+		refuse_row_locks();
+}
+
+static void
+refuse_row_locks(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_CURSOR_DEFINITION),
+			 errmsg("cannot walk a query with FOR UPDATE or FOR SHARE"),
+			 errdetail("A row that the callback has changed would be passed over without a word."),
+			 errhint("Lock rows in the callback.")));
+}
+
+void
+siter_source_check_plan(const PlannedStmt *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->rowMarks)
+	{
+		if (((PlanRowMark *) lfirst(lc))->strength != LCS_NONE)
+			refuse_row_locks();
+	}
 }
 
 /* Finds the highest $n of a query */

@@ -45,4 +45,10 @@ extern SiterSource *siter_source_prepare(const char *query,
 										 const SiterArgs *args,
 										 int cursor_options);
 
+/*
+ * The same question to the plan, which has looked into views and sub-selects:
+ * 42P11 if it locks rows.
+ */
+extern void siter_source_check_plan(const PlannedStmt *plan);
+
 #endif							/* SITER_SOURCE_H */

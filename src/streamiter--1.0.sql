@@ -38,7 +38,7 @@ GRANT USAGE ON SCHEMA streamiter TO PUBLIC;
 --	max_skips	how many rows may be skipped; one more fails the walk
 --
 -- Returns one row: rows walked, batches, rows skipped, rows for which a STRICT
--- callback was not called, time until the first call, time in all, and the
+-- callback was not called, time until the first row, time in all, and the
 -- most memory that a batch took.
 --
 -- One statement and one cursor, with the caller's snapshot: each row comes

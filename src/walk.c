@@ -3,9 +3,9 @@
  * walk.c
  *	  The walk: one portal, rows in batches, flat memory.
  *
- * The portal is an ordinary SPI cursor, fetched chunk_size rows at a time,
- * but with a receiver of our own: SPI_cursor_fetch() copies every row into a
- * table first, which costs more than the scan of a narrow row does.
+ * The portal is opened and fetched as SPI cursors are, chunk_size rows at a
+ * time, but with a receiver of our own: SPI_cursor_fetch() copies every row
+ * into a table first, which costs more than the scan of a narrow row does.
  *
  * The portal is pinned, as PL/pgSQL's FOR loop pins its own, so that CLOSE
  * ALL in a callback cannot pull it away from under us.  An abort of the
@@ -20,6 +20,11 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
+#include "tcop/pquery.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/snapmgr.h"
 #include "miscadmin.h"
 
 #include "compat.h"
@@ -41,13 +46,17 @@ typedef struct WalkReceiver
 	Size		bytes;			/* of the rows collected */
 } WalkReceiver;
 
+static Portal open_portal(const SiterSource *source, SiterPlanHook hook,
+						  void *hook_arg);
+static ParamListInfo make_params(const SiterArgs *args);
 static bool run_portal(SiterWalk *walk, WalkReceiver *receiver);
 static bool stream_row(TupleTableSlot *slot, DestReceiver *self);
+static bool scan_row(TupleTableSlot *slot, DestReceiver *self);
 static bool collect_row(TupleTableSlot *slot, DestReceiver *self);
 
 SiterWalk *
 siter_walk_open(const SiterSource *source, int chunk_size,
-				const char *portal_name)
+				SiterPlanHook hook, void *hook_arg)
 {
 	MemoryContext walk_context;
 	MemoryContext oldcontext;
@@ -74,15 +83,69 @@ siter_walk_open(const SiterSource *source, int chunk_size,
 												&TTSOpsMinimalTuple);
 	MemoryContextSwitchTo(oldcontext);
 
-	/*
-	 * Read-only: the rows are those of the caller's own snapshot, and that
-	 * the source does not write is checked once more.
-	 */
-	walk->portal = SPI_cursor_open(portal_name, source->plan,
-								   source->args.values, source->args.nulls,
-								   true);
+	walk->portal = open_portal(source, hook, hook_arg);
 	PinPortal(walk->portal);
 	return walk;
+}
+
+/*
+ * What SPI_cursor_open() does for a read-only plan, with a chance to change
+ * the plan in between.  The rows are those of the caller's own snapshot.
+ */
+static Portal
+open_portal(const SiterSource *source, SiterPlanHook hook, void *hook_arg)
+{
+	Portal		portal = CreateNewPortal();
+	CachedPlanSource *plansource;
+	CachedPlan *cplan;
+	ResourceOwner owner;
+	ParamListInfo params;
+	PlannedStmt *stmt;
+	MemoryContext oldcontext;
+
+	oldcontext = MemoryContextSwitchTo(portal->portalContext);
+	params = make_params(&source->args);
+	plansource = (CachedPlanSource *)
+		linitial(SPI_plan_get_plan_sources(source->plan));
+	owner = plansource->is_saved ? CurrentResourceOwner : NULL;
+	cplan = GetCachedPlan(plansource, params, owner, NULL);
+	stmt = copyObject(linitial_node(PlannedStmt, cplan->stmt_list));
+	ReleaseCachedPlan(cplan, owner);
+	siter_source_check_plan(stmt);
+	if (hook != NULL)
+		hook(stmt, hook_arg);
+
+	PortalDefineQuery(portal, NULL, pstrdup(source->query),
+					  CMDTAG_SELECT, list_make1(stmt), NULL);
+	MemoryContextSwitchTo(oldcontext);
+
+	portal->cursorOptions = CURSOR_OPT_NO_SCROLL;
+	PortalStart(portal, params, 0, GetActiveSnapshot());
+	return portal;
+}
+
+static ParamListInfo
+make_params(const SiterArgs *args)
+{
+	ParamListInfo params;
+
+	if (args->nargs == 0)
+		return NULL;
+	params = makeParamList(args->nargs);
+	for (int i = 0; i < args->nargs; i++)
+	{
+		ParamExternData *param = &params->params[i];
+		int16		typlen;
+		bool		typbyval;
+
+		get_typlenbyval(args->types[i], &typlen, &typbyval);
+		param->ptype = args->types[i];
+		param->pflags = PARAM_FLAG_CONST;
+		param->isnull = args->nulls != NULL && args->nulls[i] == 'n';
+		param->value = param->isnull ? (Datum) 0 :
+			datumCopy(args->values[i], typbyval, typlen);
+	}
+	return params;
 }
 
 bool
@@ -91,6 +154,17 @@ siter_walk_stream(SiterWalk *walk, SiterRowConsumer consume, void *arg)
 	WalkReceiver receiver = {0};
 
 	receiver.base.dest.receiveSlot = stream_row;
+	receiver.consume = consume;
+	receiver.arg = arg;
+	return run_portal(walk, &receiver);
+}
+
+bool
+siter_walk_scan(SiterWalk *walk, SiterRowConsumer consume, void *arg)
+{
+	WalkReceiver receiver = {0};
+
+	receiver.base.dest.receiveSlot = scan_row;
 	receiver.consume = consume;
 	receiver.arg = arg;
 	return run_portal(walk, &receiver);
@@ -128,6 +202,14 @@ run_portal(SiterWalk *walk, WalkReceiver *receiver)
 	return receiver->nrows > 0;
 }
 
+/* A batch counts when its first row arrives */
+static void
+begin_batch(SiterWalk *walk)
+{
+	if (walk->batches++ == 0)
+		INSTR_TIME_SET_CURRENT(walk->first_row);
+}
+
 static bool
 stream_row(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -136,7 +218,7 @@ stream_row(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContext oldcontext;
 
 	if (receiver->nrows++ == 0)
-		walk->batches++;
+		begin_batch(walk);
 	walk->rows++;
 
 	oldcontext = MemoryContextSwitchTo(walk->row_context);
@@ -151,6 +233,19 @@ stream_row(TupleTableSlot *slot, DestReceiver *self)
 			walk->peak_batch_bytes = used;
 		MemoryContextReset(walk->row_context);
 	}
+	return true;
+}
+
+static bool
+scan_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	WalkReceiver *receiver = (WalkReceiver *) self;
+
+	if (receiver->nrows++ == 0)
+		begin_batch(receiver->walk);
+	receiver->walk->rows++;
+	if (receiver->consume != NULL)
+		receiver->consume(slot, receiver->arg);
 	return true;
 }
 
@@ -173,7 +268,7 @@ collect_row(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContextSwitchTo(oldcontext);
 
 	if (batch->nrows == 0)
-		walk->batches++;
+		begin_batch(walk);
 	walk->rows++;
 	batch->tuples[batch->nrows++] = tuple;
 	receiver->nrows = batch->nrows;

@@ -13,6 +13,8 @@
 #ifndef SITER_WALK_H
 #define SITER_WALK_H
 
+#include "nodes/plannodes.h"
+#include "portability/instr_time.h"
 #include "source.h"
 #include "streamiter.h"
 #include "utils/portal.h"
@@ -31,6 +33,7 @@ typedef struct SiterWalk
 	uint64		rows;			/* delivered so far, this batch included */
 	uint64		batches;		/* begun so far: the number of this batch */
 	Size		peak_batch_bytes;	/* of batch and row context together */
+	instr_time	first_row;		/* when the first row arrived; zero before */
 	bool		exhausted;
 
 	StreamIterBatch batch;		/* what siter_walk_fetch() collected */
@@ -39,17 +42,28 @@ typedef struct SiterWalk
 /* Takes one row; runs in the walk's row context */
 typedef void (*SiterRowConsumer) (TupleTableSlot *slot, void *arg);
 
+/* May change the plan of the source before it is started */
+typedef void (*SiterPlanHook) (PlannedStmt *plan, void *arg);
+
 /*
  * Open a walk, as a child of CurrentMemoryContext.  SPI must be connected
  * and an active snapshot set; the walk sees what that snapshot sees,
  * whatever happens later.  If the (sub)transaction aborts, the walk is gone.
+ * "hook" may be NULL.
  */
 extern SiterWalk *siter_walk_open(const SiterSource *source, int chunk_size,
-								  const char *portal_name);
+								  SiterPlanHook hook, void *hook_arg);
 
 /* The next batch, row by row; false when there was no row left */
 extern bool siter_walk_stream(SiterWalk *walk, SiterRowConsumer consume,
 							  void *arg);
+
+/*
+ * The same for a consumer that allocates nothing, or for none (NULL) where the
+ * rows need only be counted.
+ */
+extern bool siter_walk_scan(SiterWalk *walk, SiterRowConsumer consume,
+							void *arg);
 
 /*
  * The next batch into walk->batch; false when there was no row left.  It
