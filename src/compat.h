@@ -16,6 +16,7 @@
 #include "catalog/pg_proc.h"
 #include "commands/explain.h"
 #include "parser/parse_type.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
 
@@ -96,5 +97,20 @@ siter_attribute_not_null(TupleDesc tupdesc, int i)
 	return TupleDescAttr(tupdesc, i)->attnotnull;
 #endif
 }
+
+/* 17 can ask for stronger modes too */
+#if PG_VERSION_NUM < 170000
+static inline bool
+siter_lock_held_by_me(const LOCKTAG *tag, LOCKMODE mode)
+{
+	return LockHeldByMe(tag, mode);
+}
+#else
+static inline bool
+siter_lock_held_by_me(const LOCKTAG *tag, LOCKMODE mode)
+{
+	return LockHeldByMe(tag, mode, false);
+}
+#endif
 
 #endif							/* SITER_COMPAT_H */

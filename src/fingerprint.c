@@ -43,7 +43,7 @@ static const char *const kinds[] = {
 };
 
 static char *function_fingerprint(Oid function);
-static char *hash_text(const char *text);
+static char *hash_text(const char *string);
 static void append_attribute(StringInfo buf, HeapTuple tuple,
 							 AttrNumber attno, Oid output);
 static void append_sql_body(StringInfo buf, Oid function);
@@ -93,10 +93,10 @@ function_fingerprint(Oid function)
 }
 
 static char *
-hash_text(const char *text)
+hash_text(const char *string)
 {
 	Datum		hash = DirectFunctionCall1(sha256_bytea,
-										   CStringGetTextDatum(text));
+										   CStringGetTextDatum(string));
 
 	hash = DirectFunctionCall2(binary_encode, hash,
 							   CStringGetTextDatum("hex"));

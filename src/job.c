@@ -170,6 +170,7 @@ typedef struct JobFacts
 static SiterJob *find(SiterTableStatement *statement, const char *name);
 static SiterJob *job_from_row(void);
 static void job_tag(LOCKTAG *tag, int32 id);
+static SiterJobState resting_state(const JobFacts *facts);
 static SiterJobState finished_state(const JobFacts *facts);
 static SiterJobState unfinished_state(const JobFacts *facts);
 
@@ -529,7 +530,6 @@ SiterJobState
 siter_job_state(int32 id)
 {
 	int64		suspect = 0;
-	bool		finished;
 	JobFacts	facts;
 
 	for (;;)
@@ -541,21 +541,36 @@ siter_job_state(int32 id)
 			break;
 		suspect = facts.run_id;
 	}
+	return resting_state(&facts);
+}
 
-	finished = facts.outcome != NULL &&
-		strcmp(facts.outcome, "finished") == 0;
-	if (finished && facts.has_retries)
+SiterJobState
+siter_job_resting_state(int32 id)
+{
+	JobFacts	facts = look(id);
+
+	return resting_state(&facts);
+}
+
+static SiterJobState
+resting_state(const JobFacts *facts)
+{
+	bool		finished;
+
+	finished = facts->outcome != NULL &&
+		strcmp(facts->outcome, "finished") == 0;
+	if (finished && facts->has_retries)
 		finished = false;
-	else if (finished && !facts.repeat)
-		return finished_state(&facts);
+	else if (finished && !facts->repeat)
+		return finished_state(facts);
 
-	if (facts.cancel_requested)
+	if (facts->cancel_requested)
 		return SITER_JOB_CANCELLED;
-	if (facts.pause_requested)
+	if (facts->pause_requested)
 		return SITER_JOB_PAUSED;
 	if (finished)
-		return finished_state(&facts);
-	return unfinished_state(&facts);
+		return finished_state(facts);
+	return unfinished_state(facts);
 }
 
 static SiterJobState

@@ -125,6 +125,9 @@ extern int	siter_job_runner_pid(int32 id);
  */
 extern SiterJobState siter_job_state(int32 id);
 
+/* The same, but as if nobody ran it: for those who hold the lock */
+extern SiterJobState siter_job_resting_state(int32 id);
+
 /*
  * Apply search_path, TimeZone, DateStyle, IntervalStyle and lock_timeout
  * until AtEOXact_GUC(true, the returned level).

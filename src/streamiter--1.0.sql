@@ -250,3 +250,382 @@ GRANT SELECT ON streamiter.callbacks TO PUBLIC;
 --
 -- Jobs
 --
+
+-- A job's definition, its settings, and what its owner asked for.  The runner
+-- only reads it, so an open transaction that has altered a job holds up no
+-- batch.  owner follows the role's renames; like those of callbacks, jobs
+-- whose owner has been dropped count for nothing.
+--
+--	revision		counts changes, so that the runner sees at a glance that
+--					there is none
+--	*_fingerprint	what a saved position depends on, as it was at creation
+--	last_forgotten_run	what reset has put behind us: runs up to this one say
+--					nothing about the job's state
+CREATE TABLE streamiter.job (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	owner regrole NOT NULL,
+	name text COLLATE "C" NOT NULL,
+	source text NOT NULL,
+	callback text NOT NULL,
+	key text[] NOT NULL,
+	chunk_size integer,
+	on_error text NOT NULL,
+	max_skips bigint NOT NULL,
+	recurrence text NOT NULL,
+	lock_rows text NOT NULL,
+	wait_for_writers boolean NOT NULL,
+	allow_slow_plan boolean NOT NULL,
+	batch_pause interval NOT NULL,
+	lock_timeout interval NOT NULL,
+	max_retries integer NOT NULL,
+	search_path text NOT NULL,
+	timezone text NOT NULL,
+	datestyle text NOT NULL,
+	intervalstyle text NOT NULL,
+	source_fingerprint text NOT NULL,
+	callback_fingerprint text NOT NULL,
+	pause_requested boolean NOT NULL DEFAULT false,
+	cancel_requested boolean NOT NULL DEFAULT false,
+	last_forgotten_run bigint NOT NULL DEFAULT 0,
+	revision bigint NOT NULL DEFAULT 1,
+	created timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	UNIQUE (owner, name)
+);
+
+-- A key range of a job in its current pass: (lower, upper], NULL where it is
+-- open, and the position in it, NULL before the first batch.  The position
+-- moves by compare-and-set on run and old position, in the transaction that
+-- holds the batch's effects.  Counters are the pass's, and move with it.
+CREATE TABLE streamiter.slice (
+	job_id integer NOT NULL REFERENCES streamiter.job ON DELETE CASCADE,
+	slice integer NOT NULL,
+	pass integer NOT NULL,
+	lower text[],
+	upper text[],
+	position text[],
+	done boolean NOT NULL,
+	run_id bigint NOT NULL,
+	rows bigint NOT NULL DEFAULT 0,
+	batches bigint NOT NULL DEFAULT 0,
+	skipped bigint NOT NULL DEFAULT 0,
+	retries bigint NOT NULL DEFAULT 0,
+	not_called bigint NOT NULL DEFAULT 0,
+	updated timestamptz NOT NULL,
+	PRIMARY KEY (job_id, slice)
+) WITH (fillfactor = 50);
+
+-- One execution of a job.  outcome is NULL while it runs, and after a crash
+-- until the next run has found it so; base_* are the pass's counters when it
+-- began, since the position and the counters of a batch are one row.
+CREATE TABLE streamiter.run (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	job_id integer NOT NULL REFERENCES streamiter.job ON DELETE CASCADE,
+	pass integer NOT NULL,
+	pid integer NOT NULL,
+	started timestamptz NOT NULL,
+	ended timestamptz,
+	outcome text CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY[
+		'finished', 'failed', 'stopped', 'paused', 'cancelled', 'crashed'])),
+	rows bigint,
+	batches bigint,
+	skipped bigint,
+	retries bigint,
+	not_called bigint,
+	base_rows bigint NOT NULL DEFAULT 0,
+	base_batches bigint NOT NULL DEFAULT 0,
+	base_skipped bigint NOT NULL DEFAULT 0,
+	base_retries bigint NOT NULL DEFAULT 0,
+	base_not_called bigint NOT NULL DEFAULT 0,
+	sqlstate text,
+	message text,
+	detail text,
+	hint text,
+	context text,
+	first_key text[],
+	last_key text[]
+);
+
+CREATE INDEX run_job_id_idx ON streamiter.run (job_id, id);
+
+-- Rows set aside in the current pass; lower and key are the key range that
+-- holds the row, and no other.
+CREATE TABLE streamiter.skipped_row (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	job_id integer NOT NULL REFERENCES streamiter.job ON DELETE CASCADE,
+	run_id bigint NOT NULL,
+	lower text[],
+	key text[] NOT NULL,
+	row_data jsonb,
+	sqlstate text NOT NULL,
+	message text,
+	detail text,
+	hint text,
+	context text,
+	attempts integer NOT NULL,
+	retry_requested boolean NOT NULL DEFAULT false,
+	skipped_at timestamptz NOT NULL
+);
+
+CREATE INDEX skipped_row_job_id_idx ON streamiter.skipped_row (job_id, id);
+
+-- As streamiter.callback: pg_dump reads them as whoever runs it.
+REVOKE ALL ON streamiter.job, streamiter.slice, streamiter.run,
+	streamiter.skipped_row FROM PUBLIC;
+GRANT SELECT ON streamiter.job, streamiter.slice, streamiter.run,
+	streamiter.skipped_row, streamiter.job_id_seq, streamiter.run_id_seq,
+	streamiter.skipped_row_id_seq TO pg_database_owner;
+SELECT pg_catalog.pg_extension_config_dump('streamiter.job',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r'
+	' WHERE r.oid OPERATOR(pg_catalog.=) owner)');
+SELECT pg_catalog.pg_extension_config_dump('streamiter.slice',
+	'WHERE EXISTS (SELECT FROM streamiter.job j'
+	' JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) j.owner'
+	' WHERE j.id OPERATOR(pg_catalog.=) job_id)');
+SELECT pg_catalog.pg_extension_config_dump('streamiter.run',
+	'WHERE EXISTS (SELECT FROM streamiter.job j'
+	' JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) j.owner'
+	' WHERE j.id OPERATOR(pg_catalog.=) job_id)');
+SELECT pg_catalog.pg_extension_config_dump('streamiter.skipped_row',
+	'WHERE EXISTS (SELECT FROM streamiter.job j'
+	' JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) j.owner'
+	' WHERE j.id OPERATOR(pg_catalog.=) job_id)');
+SELECT pg_catalog.pg_extension_config_dump('streamiter.job_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('streamiter.run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('streamiter.skipped_row_id_seq', '');
+
+-- create_job: a durable walk: named, resumable, committed batch by batch.
+--
+--	name			yours alone; at most 63 bytes
+--	source			a query whose rows a key orders uniquely
+--	callback		a registered name or a signature, as for for_each; range
+--					statements too
+--	key				the key's columns; NULL: the primary key
+--	chunk_size		rows per batch; NULL: the setting streamiter.chunk_size
+--	on_error		'stop': the first error fails the job; 'skip': rows that
+--					fail are set aside, see streamiter.skipped
+--	max_skips		how many rows a pass may set aside; one more fails the job
+--	recurrence		'once', or 'repeat': a run of a finished job starts anew
+--	lock_rows		'update': lock a batch's rows before the callback sees them
+--	wait_for_writers	a pass waits for transactions that are writing to the
+--					source's tables before it fixes where it will end
+--	allow_slow_plan	accept a source that no index leads through
+--	batch_pause		how long to rest between batches
+--	lock_timeout	how long the callback may wait for a lock; 0: as the
+--					session has it
+--	max_retries		how often a batch is tried again after a deadlock, a
+--					serialization failure or a lock timeout
+--
+-- search_path, TimeZone, DateStyle and IntervalStyle are kept as they are
+-- now, and apply whenever the job runs.
+--
+-- Errors: 22004 a NULL; 22023 a bad setting or key; 42710 you have a job of
+-- that name; 0A000 and 55000 a source that a walk could not be resumed on, or
+-- that each batch would scan whole; and those of callbacks and sources.
+CREATE FUNCTION streamiter.create_job(
+	name text,
+	source text,
+	callback text,
+	key text[] DEFAULT NULL,
+	chunk_size integer DEFAULT NULL,
+	on_error text DEFAULT 'stop',
+	max_skips bigint DEFAULT 10,
+	recurrence text DEFAULT 'once',
+	lock_rows text DEFAULT 'none',
+	wait_for_writers boolean DEFAULT true,
+	allow_slow_plan boolean DEFAULT false,
+	batch_pause interval DEFAULT '0',
+	lock_timeout interval DEFAULT '0',
+	max_retries integer DEFAULT 5)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_create_job'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- alter_job: change settings; a running job heeds them at its next batch.
+--
+--	callback ... max_retries	as above; NULL: as it is
+--	unset			settings to put back to their defaults
+--	acknowledge		the source or the callback has changed, and that is fine
+--
+-- Errors: 42704 no such job; 22023 a bad setting; 55000 nothing can be
+-- acknowledged while the job runs; and those of callbacks.
+CREATE FUNCTION streamiter.alter_job(
+	name text,
+	callback text DEFAULT NULL,
+	chunk_size integer DEFAULT NULL,
+	on_error text DEFAULT NULL,
+	max_skips bigint DEFAULT NULL,
+	recurrence text DEFAULT NULL,
+	lock_rows text DEFAULT NULL,
+	wait_for_writers boolean DEFAULT NULL,
+	allow_slow_plan boolean DEFAULT NULL,
+	batch_pause interval DEFAULT NULL,
+	lock_timeout interval DEFAULT NULL,
+	max_retries integer DEFAULT NULL,
+	unset text[] DEFAULT NULL,
+	acknowledge boolean DEFAULT false)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_alter_job'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- What one may ask of a job, by its state; anything else is error 55000.
+--
+--				ready, stopped,	running		paused		cancelled	finished
+--				failed, crashed										(once)
+--	run			running			notice		notice		notice		notice
+--	pause		paused			paused *	-			-			-
+--	resume		-				stays **	stopped ***	-			-
+--	cancel		cancelled		cancelled *	cancelled	-			-
+--	reset		ready			-			ready		ready		ready
+--	retry_skipped	ready ***	-			paused		-			ready
+--	drop_job	gone			-			gone		gone		gone
+--
+--	*	when its batch has committed
+--	**	withdraws a pause that was asked for; otherwise an error
+--	***	or what else it was
+--
+-- A job with recurrence 'repeat' that has finished is like one that stopped:
+-- a run starts its next pass.  finished_with_skips is like finished.
+CREATE FUNCTION streamiter.pause(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_pause'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION streamiter.resume(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_resume'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION streamiter.cancel(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_cancel'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- reset: forget the position and the rows set aside; the next run starts over.
+CREATE FUNCTION streamiter.reset(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_reset'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- retry_skipped: let the next run try the rows that were set aside again.
+-- Returns their number.
+CREATE FUNCTION streamiter.retry_skipped(name text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'streamiter_retry_skipped'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION streamiter.drop_job(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_drop_job'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- run: walk a job, from where it stands to its end or until told to stop.
+--
+--	max_duration	stop after the batch that reaches it
+--	max_rows		stop after exactly so many rows
+--	workers			processes in all
+--
+-- Commits after each batch, so it cannot be part of a transaction.  A job that
+-- is running already, paused, cancelled or finished is left alone with a
+-- NOTICE: schedules that overlap are no errors.
+--
+-- Errors: 2D000 not at top level; 25006 read-only; 42704 no such job; 42501
+-- someone else's; 22023 a bad argument; 55000 what the job depends on has
+-- changed; and what ended the walk.
+CREATE PROCEDURE streamiter.run(
+	name text,
+	max_duration interval DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	workers integer DEFAULT 1)
+AS 'MODULE_PATHNAME', 'streamiter_run'
+LANGUAGE C;
+
+-- The state of a job of one's own; see above.  Never stored: it follows from
+-- what was asked for, what the last run came to, and whether somebody holds
+-- the runner's lock at this moment.
+CREATE FUNCTION streamiter.job_state(job_id integer)
+RETURNS text
+AS 'MODULE_PATHNAME', 'streamiter_job_state'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+
+-- The views show the jobs of those whose rights one has: one's own, and all to
+-- a superuser.
+
+-- jobs: what there is, how it stands, and what its last run came to.
+CREATE VIEW streamiter.jobs WITH (security_barrier) AS
+SELECT j.name, j.owner, streamiter.job_state(j.id) AS state,
+	s.pass, s.rows, s.batches, k.skipped, s.retries, s.not_called,
+	r.started AS last_started, r.ended AS last_ended,
+	r.sqlstate, r.message,
+	j.source, j.callback, j.key, j.chunk_size, j.on_error, j.max_skips,
+	j.recurrence, j.lock_rows, j.wait_for_writers, j.allow_slow_plan,
+	j.batch_pause, j.lock_timeout, j.max_retries,
+	j.search_path, j.timezone, j.datestyle, j.intervalstyle,
+	j.pause_requested, j.cancel_requested, j.created
+FROM streamiter.job j
+CROSS JOIN LATERAL (
+	SELECT pg_catalog.max(pass) AS pass,
+		COALESCE(pg_catalog.sum(rows), 0)::bigint AS rows,
+		COALESCE(pg_catalog.sum(batches), 0)::bigint AS batches,
+		COALESCE(pg_catalog.sum(retries), 0)::bigint AS retries,
+		COALESCE(pg_catalog.sum(not_called), 0)::bigint AS not_called
+	FROM streamiter.slice
+	WHERE job_id OPERATOR(pg_catalog.=) j.id) s
+CROSS JOIN LATERAL (
+	SELECT pg_catalog.count(*) AS skipped
+	FROM streamiter.skipped_row
+	WHERE job_id OPERATOR(pg_catalog.=) j.id) k
+LEFT JOIN LATERAL (
+	SELECT * FROM streamiter.run
+	WHERE job_id OPERATOR(pg_catalog.=) j.id
+	AND id OPERATOR(pg_catalog.>) j.last_forgotten_run
+	ORDER BY id DESC LIMIT 1) r ON true
+WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
+
+-- slices: where the current pass stands.
+CREATE VIEW streamiter.slices WITH (security_barrier) AS
+SELECT j.name, j.owner, s.slice, s.pass, s.lower, s.upper, s.position, s.done,
+	s.rows, s.batches, s.skipped, s.retries, s.not_called, s.updated
+FROM streamiter.slice s
+JOIN streamiter.job j ON j.id OPERATOR(pg_catalog.=) s.job_id
+WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
+
+-- runs: one row for each CALL that had work to do.  Counters of a run that is
+-- not over, or never got to its end, are those of its last commit.
+CREATE VIEW streamiter.runs WITH (security_barrier) AS
+SELECT j.name, j.owner, r.id AS run, r.pass, r.pid, r.started, r.ended,
+	r.outcome,
+	COALESCE(r.rows, s.rows OPERATOR(pg_catalog.-) r.base_rows, 0) AS rows,
+	COALESCE(r.batches, s.batches OPERATOR(pg_catalog.-) r.base_batches, 0)
+		AS batches,
+	COALESCE(r.skipped, s.skipped OPERATOR(pg_catalog.-) r.base_skipped, 0)
+		AS skipped,
+	COALESCE(r.retries, s.retries OPERATOR(pg_catalog.-) r.base_retries, 0)
+		AS retries,
+	COALESCE(r.not_called,
+		s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0) AS not_called,
+	r.sqlstate, r.message, r.detail, r.hint, r.context,
+	r.first_key, r.last_key
+FROM streamiter.run r
+JOIN streamiter.job j ON j.id OPERATOR(pg_catalog.=) r.job_id
+LEFT JOIN LATERAL (
+	SELECT pg_catalog.sum(rows)::bigint AS rows,
+		pg_catalog.sum(batches)::bigint AS batches,
+		pg_catalog.sum(skipped)::bigint AS skipped,
+		pg_catalog.sum(retries)::bigint AS retries,
+		pg_catalog.sum(not_called)::bigint AS not_called
+	FROM streamiter.slice
+	WHERE job_id OPERATOR(pg_catalog.=) r.job_id
+	AND pass OPERATOR(pg_catalog.=) r.pass) s ON r.outcome IS NULL
+WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
+
+-- skipped: rows that the current pass has set aside, and why.
+CREATE VIEW streamiter.skipped WITH (security_barrier) AS
+SELECT j.name, j.owner, k.key, k.row_data, k.sqlstate, k.message, k.detail,
+	k.hint, k.context, k.attempts, k.retry_requested, k.skipped_at,
+	k.run_id AS run
+FROM streamiter.skipped_row k
+JOIN streamiter.job j ON j.id OPERATOR(pg_catalog.=) k.job_id
+WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
+
+GRANT SELECT ON streamiter.jobs, streamiter.slices, streamiter.runs,
+	streamiter.skipped TO PUBLIC;

@@ -1,0 +1,741 @@
+/*-------------------------------------------------------------------------
+ *
+ * attempt.c
+ *	  One attempt at a batch: what happens within one transaction.
+ *
+ * All of it runs in the one subtransaction that the runner opens, since an
+ * error that comes from inside nested SPI levels cannot be caught otherwise.
+ * Whatever the last batch left behind is looked at again: the job may have
+ * been altered, the callback dropped, a right revoked.
+ *
+ * Memory: the attempt context is reset before each transaction.  What a batch
+ * makes for the next one, prepared statements and native callbacks, lives in
+ * the callback's own context.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "attempt.h"
+#include "fingerprint.h"
+#include "guc.h"
+#include "range.h"
+
+/* What is streamed from the source for a range statement */
+typedef struct KeyScan
+{
+	SiterRunner *runner;
+	SiterKey   *first;
+	SiterKey   *last;
+	int			nrows;
+	int			limit;			/* one row more is looked at, not taken */
+	bool		in_place;		/* keys are plain values: overwrite the last */
+} KeyScan;
+
+static int	begin(SiterRunner *runner);
+static SiterRange what_is_left(SiterRunner *runner);
+static void finish(SiterRunner *runner, int nestlevel);
+static void make_callback(SiterRunner *runner);
+static bool callback_is_as_checked(SiterJobCallback *cb,
+								   const SiterCallbackDef *def);
+static void note_checked(SiterJobCallback *cb, const SiterCallbackDef *def,
+						 int64 revision);
+static SiterCallbackDef *copy_def(const SiterCallbackDef *def);
+static void work_on_keys(SiterRunner *runner);
+static void note_key(TupleTableSlot *slot, void *arg);
+static void work_on_rows(SiterRunner *runner);
+static void check_neighbours(SiterRunner *runner, StreamIterBatch *batch);
+static void call(SiterRunner *runner, SiterWalk *walk, int nrows);
+static void fire_deferred_triggers(void);
+static void save_position(SiterRunner *runner);
+static bool narrow_to_bad_row(SiterRunner *runner, SiterRange *range);
+static Datum bad_row_as_jsonb(SiterRunner *runner);
+
+/* The job as of now, and its settings until finish() */
+static int
+begin(SiterRunner *runner)
+{
+	bool		changed;
+	int			nestlevel;
+
+	memset(&runner->attempt, 0, sizeof(SiterAttempt));
+	runner->attempt.row = -1;
+	runner->attempt.phase = SITER_PHASE_SETUP;
+
+	runner->job = siter_job_refresh(runner->job, &changed);
+	if (changed && runner->keyset != NULL)
+		runner->keyset->allow_slow_plan = runner->job->allow_slow_plan;
+
+	nestlevel = siter_job_enter_settings(runner->job);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	return nestlevel;
+}
+
+/* The slice without what is done, or as much of it as is open now */
+static SiterRange
+what_is_left(SiterRunner *runner)
+{
+	SiterRange	range = {runner->position, runner->upper};
+
+	if (runner->window != NULL)
+		range.upper = runner->window;
+	return range;
+}
+
+static void
+finish(SiterRunner *runner, int nestlevel)
+{
+	PopActiveSnapshot();
+	AtEOXact_GUC(true, nestlevel);
+}
+
+void
+siter_attempt_validate(SiterRunner *runner)
+{
+	int			nestlevel = begin(runner);
+	SiterJob   *job = runner->job;
+	char	   *current;
+	char	   *what;
+	SiterKeyChange change;
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
+
+	runner->keyset = siter_keyset_create(job->source, job->key,
+										 job->allow_slow_plan);
+	MemoryContextSwitchTo(oldcontext);
+
+	current = siter_keyset_fingerprint(runner->keyset);
+	change = siter_keyset_compare(job->source_fingerprint, current, &what);
+	if (change == SITER_KEY_BROKEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the source of job \"%s\" is not what it was",
+						job->name),
+				 errdetail_internal("%s", what),
+				 errhint("Reset the job to start over, or let it go on with streamiter.alter_job(%s, acknowledge => true).",
+						 quote_literal_cstr(job->name))));
+	if (change == SITER_KEY_TOLD)
+		ereport(NOTICE,
+				(errmsg("the source of job \"%s\" has changed, and the position is still good",
+						job->name),
+				 errdetail_internal("%s", what)));
+
+	make_callback(runner);
+	finish(runner, nestlevel);
+}
+
+/*
+ * The callback for this batch.  A function is looked up, locked and checked
+ * anew each time, as dropping it or taking the right to call it must take
+ * effect.  The plans of statements take care of that by themselves, and a
+ * native callback has begun its walk and goes on with it.
+ */
+static void
+make_callback(SiterRunner *runner)
+{
+	SiterJobCallback *cb = &runner->callback;
+	SiterJob   *job = runner->job;
+	SiterCallbackDef *def = siter_callback_resolve(job->callback);
+	MemoryContext oldcontext;
+
+	if (cb->revision != job->revision || !callback_is_as_checked(cb, def))
+	{
+		char	   *what;
+
+		what = siter_fingerprint_compare(job->callback_fingerprint,
+										 siter_fingerprint_callback(def));
+		if (what != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the callback of job \"%s\" is not what it was",
+							job->name),
+					 errdetail_internal("%s", what),
+					 errhint("If that is what you want, say so with streamiter.alter_job(%s, acknowledge => true).",
+							 quote_literal_cstr(job->name))));
+		siter_attempt_drop_callback(runner, true);
+		note_checked(cb, def, job->revision);
+	}
+	if (cb->keep)
+		return;
+
+	cb->callback = NULL;
+	cb->range = NULL;
+	if (def->kind == SITER_ROW_FUNCTION || def->kind == SITER_BATCH_FUNCTION)
+	{
+		cb->callback = siter_callback_prepare(def, runner->keyset->tupdesc,
+											  runner->limit, job->name);
+		return;
+	}
+
+	oldcontext = MemoryContextSwitchTo(cb->context);
+	def = copy_def(def);
+	if (def->kind == SITER_RANGE_STATEMENT)
+		cb->range = siter_range_statement_prepare(def, runner->keyset);
+	else
+		cb->callback = siter_callback_prepare(def, runner->keyset->tupdesc,
+											  runner->limit,
+											  pstrdup(job->name));
+	MemoryContextSwitchTo(oldcontext);
+	cb->keep = true;
+}
+
+static bool
+callback_is_as_checked(SiterJobCallback *cb, const SiterCallbackDef *def)
+{
+	HeapTuple	tuple;
+	bool		same;
+
+	if (!OidIsValid(def->function))
+		return cb->statement != NULL &&
+			strcmp(cb->statement, def->statement) == 0;
+
+	if (cb->function != def->function)
+		return false;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(def->function));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", def->function);
+	same = cb->function_xmin == HeapTupleHeaderGetRawXmin(tuple->t_data) &&
+		ItemPointerEquals(&cb->function_tid, &tuple->t_self);
+	ReleaseSysCache(tuple);
+	return same;
+}
+
+static void
+note_checked(SiterJobCallback *cb, const SiterCallbackDef *def,
+			 int64 revision)
+{
+	cb->revision = revision;
+	cb->function = def->function;
+	cb->statement = NULL;
+	if (OidIsValid(def->function))
+	{
+		HeapTuple	tuple = SearchSysCache1(PROCOID,
+											ObjectIdGetDatum(def->function));
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for function %u", def->function);
+		cb->function_xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+		cb->function_tid = tuple->t_self;
+		ReleaseSysCache(tuple);
+	}
+	else
+		cb->statement = MemoryContextStrdup(cb->context, def->statement);
+}
+
+static SiterCallbackDef *
+copy_def(const SiterCallbackDef *def)
+{
+	SiterCallbackDef *copy = palloc_object(SiterCallbackDef);
+
+	*copy = *def;
+	copy->name = pstrdup(def->name);
+	if (def->statement != NULL)
+		copy->statement = pstrdup(def->statement);
+	return copy;
+}
+
+void
+siter_attempt_drop_callback(SiterRunner *runner, bool end)
+{
+	SiterJobCallback *cb = &runner->callback;
+
+	if (cb->keep && cb->callback != NULL)
+	{
+		SiterCallback *callback = cb->callback;
+
+		if (end && callback->end != NULL)
+			callback->end(callback);
+		else if (!end && callback->abort != NULL)
+			callback->abort(callback);
+	}
+	memset(&cb->callback, 0, sizeof(SiterJobCallback) -
+		   offsetof(SiterJobCallback, callback));
+	MemoryContextReset(cb->context);
+}
+
+void
+siter_attempt_batch(SiterRunner *runner)
+{
+	int			nestlevel = begin(runner);
+	SiterAttempt *attempt = &runner->attempt;
+
+	if (runner->job->pause_requested || runner->job->cancel_requested)
+		runner->stop_requested = true;
+	else
+	{
+		make_callback(runner);
+		if (runner->callback.range != NULL)
+			work_on_keys(runner);
+		else
+			work_on_rows(runner);
+		fire_deferred_triggers();
+
+		attempt->phase = SITER_PHASE_SAVE;
+		attempt->count.rows = attempt->nrows;
+		attempt->count.batches = attempt->nrows > 0 ? 1 : 0;
+		save_position(runner);
+	}
+	finish(runner, nestlevel);
+}
+
+/* A range statement wants to know no more than the first and the last key */
+static void
+work_on_keys(SiterRunner *runner)
+{
+	SiterAttempt *attempt = &runner->attempt;
+	SiterKeyset *keyset = runner->keyset;
+	SiterRange	range = what_is_left(runner);
+	KeyScan		scan = {.runner = runner, .limit = runner->limit};
+	SiterWalk  *walk;
+
+	scan.in_place = keyset->proven_unique;
+	for (int i = 0; i < keyset->ncolumns; i++)
+		scan.in_place = scan.in_place && keyset->columns[i].typbyval;
+
+	walk = siter_range_open(keyset, &range,
+							scan.limit + siter_keyset_lookahead(keyset), true);
+	attempt->phase = SITER_PHASE_READ;
+	(void) siter_walk_stream(walk, note_key, &scan);
+	attempt->nrows = scan.nrows;
+	attempt->first = scan.first;
+	attempt->last = scan.last;
+	attempt->done = walk->exhausted && walk->rows == scan.nrows &&
+		runner->window == NULL;
+	siter_walk_close(walk);
+
+	attempt->position = attempt->last;
+	if (attempt->nrows == 0)
+		return;
+
+	attempt->phase = SITER_PHASE_CALL;
+	(void) siter_range_statement_execute(runner->callback.range,
+										 attempt->first, attempt->last);
+}
+
+static void
+note_key(TupleTableSlot *slot, void *arg)
+{
+	KeyScan    *scan = (KeyScan *) arg;
+	SiterKeyset *keyset = scan->runner->keyset;
+	MemoryContext oldcontext;
+	SiterKey   *key;
+
+	if (scan->in_place && scan->nrows > 0)
+	{
+		bool		isnull;
+
+		for (int i = 0; i < keyset->ncolumns; i++)
+			scan->last->values[i] = slot_getattr(slot, i + 1, &isnull);
+		scan->nrows++;
+		return;
+	}
+
+	oldcontext = MemoryContextSwitchTo(scan->runner->attempt_context);
+	key = siter_key_from_slot(keyset, slot, true);
+	if (scan->last != NULL && !keyset->proven_unique)
+		siter_key_check_order(keyset, scan->last, key);
+	if (scan->nrows < scan->limit)
+	{
+		if (scan->nrows++ == 0)
+			scan->first = siter_key_copy(keyset, key);
+		if (scan->last != NULL)
+			pfree(scan->last);
+		scan->last = key;
+	}
+	MemoryContextSwitchTo(oldcontext);
+}
+
+static void
+work_on_rows(SiterRunner *runner)
+{
+	SiterAttempt *attempt = &runner->attempt;
+	SiterKeyset *keyset = runner->keyset;
+	SiterRange	range = what_is_left(runner);
+	StreamIterBatch *batch;
+	SiterKey   *end = NULL;
+	SiterWalk  *walk;
+
+	if (runner->job->lock_rows)
+	{
+		attempt->phase = SITER_PHASE_READ;
+		walk = siter_range_open_locked(keyset, &range, runner->limit, &end);
+		if (walk == NULL)
+		{
+			attempt->done = runner->window == NULL;
+			return;
+		}
+	}
+	else
+		walk = siter_range_open(keyset, &range,
+								runner->limit + siter_keyset_lookahead(keyset),
+								false);
+
+	attempt->phase = SITER_PHASE_READ;
+	(void) siter_walk_fetch(walk);
+	batch = attempt->batch = &walk->batch;
+
+	attempt->phase = SITER_PHASE_KEY;
+	if (!keyset->proven_unique)
+		check_neighbours(runner, batch);
+	attempt->nrows = Min(batch->nrows, runner->limit);
+	if (attempt->nrows > 0)
+	{
+		attempt->first =
+			siter_key_from_slot(keyset, streamiter_batch_row(batch, 0), false);
+		attempt->last =
+			siter_key_from_slot(keyset,
+								streamiter_batch_row(batch, attempt->nrows - 1),
+								false);
+	}
+
+	attempt->position = attempt->last;
+	if (end == NULL)
+		attempt->done = walk->exhausted && batch->nrows == attempt->nrows &&
+			runner->window == NULL;
+	else if (walk->exhausted)
+		attempt->position = end;
+
+	call(runner, walk, attempt->nrows);
+	ExecClearTuple(batch->slot);
+	attempt->batch = NULL;
+	siter_walk_close(walk);
+}
+
+/* Where the catalog does not say that keys are unique, look */
+static void
+check_neighbours(SiterRunner *runner, StreamIterBatch *batch)
+{
+	SiterKey   *previous = runner->position;
+
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		SiterKey   *key = siter_key_from_slot(runner->keyset,
+											  streamiter_batch_row(batch, i),
+											  false);
+
+		if (previous != NULL)
+			siter_key_check_order(runner->keyset, previous, key);
+		if (i > 0)
+			pfree(previous);
+		previous = key;
+	}
+}
+
+static void
+call(SiterRunner *runner, SiterWalk *walk, int nrows)
+{
+	SiterAttempt *attempt = &runner->attempt;
+	SiterCallback *callback = runner->callback.callback;
+	uint64		rows_before = runner->total.rows;
+	MemoryContext oldcontext;
+
+	if (nrows == 0)
+		return;
+	attempt->phase = SITER_PHASE_CALL;
+	callback->context.batch_number = runner->total.batches + 1;
+	callback->context.row_number = rows_before + 1;
+
+	oldcontext = MemoryContextSwitchTo(walk->row_context);
+	if (callback->call_row == NULL)
+		callback->call_batch(callback, &walk->batch, 0, nrows);
+	else
+	{
+		for (attempt->row = 0; attempt->row < nrows; attempt->row++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			callback->context.row_number = rows_before + attempt->row + 1;
+			if (!callback->call_row(callback,
+									streamiter_batch_row(&walk->batch,
+														 attempt->row)))
+				attempt->count.not_called++;
+			MemoryContextReset(walk->row_context);
+		}
+		attempt->row = -1;
+	}
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/*
+ * What the batch deferred to the commit is checked now, while an error can
+ * still be traced to the batch and costs no more than it: SET CONSTRAINTS ALL
+ * IMMEDIATE.
+ */
+static void
+fire_deferred_triggers(void)
+{
+	ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
+
+	stmt->constraints = NIL;
+	stmt->deferred = false;
+	AfterTriggerSetState(stmt);
+}
+
+/* Position and counters, in the same transaction as the batch's effects */
+static void
+save_position(SiterRunner *runner)
+{
+	SiterAttempt *attempt = &runner->attempt;
+
+	if (attempt->position == NULL)
+		attempt->position_text = runner->position_text;
+	else
+	{
+		if (runner->position != NULL &&
+			siter_key_compare(runner->keyset, runner->position,
+							  attempt->position) >= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("the key of job \"%s\" did not advance",
+							runner->job->name)));
+		if (runner->upper != NULL &&
+			siter_key_compare(runner->keyset, attempt->position,
+							  runner->upper) >= 0)
+			attempt->done = true;
+		attempt->position_text = siter_key_encode(runner->keyset,
+												  attempt->position);
+	}
+
+	attempt->count.retries = runner->retries;
+	if (!siter_ledger_checkpoint(runner->job, &runner->run, runner->slice,
+								 runner->position_text,
+								 attempt->position_text,
+								 attempt->done, &attempt->count))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job \"%s\" was moved on by somebody else",
+						runner->job->name),
+				 errdetail("Its position is no longer where this run left it, so this batch was undone.")));
+}
+
+void
+siter_attempt_skip(SiterRunner *runner)
+{
+	int			nestlevel = begin(runner);
+	SiterAttempt *attempt = &runner->attempt;
+
+	runner->too_many_skips =
+		siter_ledger_count_skipped(runner->job) >= runner->job->max_skips;
+	if (!runner->too_many_skips)
+	{
+		attempt->position = siter_key_decode(runner->keyset,
+											 runner->bad_row.key);
+		runner->bad_row.lower = runner->position_text;
+		runner->bad_row.row_data = runner->bad_row_unreadable ?
+			(Datum) 0 : bad_row_as_jsonb(runner);
+
+		attempt->phase = SITER_PHASE_SAVE;
+		siter_ledger_skip(runner->job, &runner->run, &runner->bad_row,
+						  runner->bad_error);
+		attempt->count.rows = 1;
+		attempt->count.skipped = 1;
+		save_position(runner);
+	}
+	finish(runner, nestlevel);
+}
+
+void
+siter_attempt_retry(SiterRunner *runner)
+{
+	int			nestlevel = begin(runner);
+	SiterAttempt *attempt = &runner->attempt;
+	SiterRange	range;
+
+	make_callback(runner);
+	attempt->phase = SITER_PHASE_READ;
+	if (narrow_to_bad_row(runner, &range))
+	{
+		attempt->nrows = 1;
+		if (runner->callback.range != NULL)
+		{
+			attempt->phase = SITER_PHASE_CALL;
+			(void) siter_range_statement_execute(runner->callback.range,
+												 range.upper, range.upper);
+		}
+		else
+		{
+			SiterKey   *end;
+			SiterWalk  *walk;
+
+			walk = runner->job->lock_rows ?
+				siter_range_open_locked(runner->keyset, &range, 1, &end) :
+				siter_range_open(runner->keyset, &range, 1, false);
+			if (walk != NULL)
+			{
+				if (siter_walk_fetch(walk))
+					call(runner, walk, 1);
+				siter_walk_close(walk);
+			}
+		}
+		fire_deferred_triggers();
+	}
+	attempt->phase = SITER_PHASE_SAVE;
+	siter_ledger_unskip(&runner->bad_row);
+	finish(runner, nestlevel);
+}
+
+void
+siter_attempt_skip_again(SiterRunner *runner)
+{
+	int			nestlevel = begin(runner);
+
+	if (!runner->bad_row_unreadable)
+		runner->bad_row.row_data = bad_row_as_jsonb(runner);
+	siter_ledger_skip_again(&runner->run, &runner->bad_row, runner->bad_error);
+	finish(runner, nestlevel);
+}
+
+/*
+ * The range that holds the bad row's key and no other.  When it was set
+ * aside, (lower, key] was that; rows may have come in between since.  False
+ * if the row is gone.
+ */
+static bool
+narrow_to_bad_row(SiterRunner *runner, SiterRange *range)
+{
+	SiterKeyset *keyset = runner->keyset;
+	int			order = -1;
+
+	range->lower = runner->bad_row.lower == (Datum) 0 ? NULL :
+		siter_key_decode(keyset, runner->bad_row.lower);
+	range->upper = siter_key_decode(keyset, runner->bad_row.key);
+
+	for (;;)
+	{
+		SiterKey   *next = siter_range_first(keyset, range);
+
+		if (next == NULL)
+			return false;
+		order = siter_key_compare(keyset, next, range->upper);
+		if (order >= 0)
+			return order == 0;
+		range->lower = next;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* The bad row as it is now; 0 if it is gone */
+static Datum
+bad_row_as_jsonb(SiterRunner *runner)
+{
+	SiterRange	range;
+	SiterWalk  *walk;
+	Datum		result = (Datum) 0;
+
+	runner->attempt.phase = SITER_PHASE_READ;
+	if (!narrow_to_bad_row(runner, &range))
+		return result;
+	walk = siter_range_open(runner->keyset, &range, 1, false);
+	if (siter_walk_fetch(walk))
+	{
+		TupleTableSlot *slot = streamiter_batch_row(&walk->batch, 0);
+		Datum		row;
+
+		BlessTupleDesc(slot->tts_tupleDescriptor);
+		row = DirectFunctionCall1(row_to_json,
+								  ExecFetchSlotHeapTupleDatum(slot));
+		result = DirectFunctionCall1(jsonb_in,
+									 CStringGetDatum(TextDatumGetCString(row)));
+	}
+	siter_walk_close(walk);
+	return result;
+}
+
+void
+siter_attempt_find_window(SiterRunner *runner)
+{
+	int			nestlevel = begin(runner);
+	SiterRange	range = what_is_left(runner);
+	SiterKey   *key = siter_range_first(runner->keyset, &range);
+
+	if (key != NULL)
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
+
+		runner->window = siter_key_copy(runner->keyset, key);
+		MemoryContextSwitchTo(oldcontext);
+	}
+	finish(runner, nestlevel);
+}
+
+/*
+ * The attempt's memory outlives the subtransaction that failed, so the row
+ * that was at hand is still there.
+ */
+void
+siter_attempt_locate_failure(SiterRunner *runner)
+{
+	SiterAttempt *attempt = &runner->attempt;
+	SiterKeyset *keyset = runner->keyset;
+	ErrorData  *error = runner->bad_error;
+	SiterKey   *first = attempt->first;
+	SiterKey   *last = attempt->last;
+	MemoryContext oldcontext;
+	char	   *where = "";
+
+	if (attempt->row >= 0 && attempt->batch != NULL)
+		first = last = siter_key_from_slot(keyset,
+										   streamiter_batch_row(attempt->batch,
+																attempt->row),
+										   false);
+	if (first == NULL)
+		first = last = runner->window;
+
+	oldcontext = MemoryContextSwitchTo(runner->context);
+	if (first != NULL)
+	{
+		char	   *shown = siter_key_to_display(keyset, first);
+
+		runner->failed_first = siter_key_encode(keyset, first);
+		runner->failed_last = siter_key_encode(keyset, last);
+		if (siter_key_compare(keyset, first, last) == 0)
+			where = psprintf(", row %s", shown);
+		else
+			where = psprintf(", rows %s to %s", shown,
+							 siter_key_to_display(keyset, last));
+	}
+	error->context = psprintf("%s%sjob \"%s\", batch " INT64_FORMAT "%s",
+							  error->context ? error->context : "",
+							  error->context ? "\n" : "",
+							  runner->job->name, runner->total.batches + 1,
+							  where);
+	MemoryContextSwitchTo(oldcontext);
+}
+
+void
+siter_attempt_begin_pass(SiterRunner *runner)
+{
+	int			nestlevel = begin(runner);
+	SiterRange	all = {NULL, NULL};
+	SiterKey   *upper;
+	Datum		upper_text = (Datum) 0;
+
+	siter_range_check_nulls(runner->keyset);
+	upper = siter_range_last(runner->keyset, &all);
+	if (upper != NULL)
+		upper_text = siter_key_encode(runner->keyset, upper);
+
+	runner->attempt.phase = SITER_PHASE_SAVE;
+	siter_ledger_begin_pass(runner->job, &runner->run, upper_text,
+							upper == NULL);
+	finish(runner, nestlevel);
+}
+
+void
+siter_attempt_end_pass(SiterRunner *runner)
+{
+	int			nestlevel = begin(runner);
+
+	siter_range_check_nulls(runner->keyset);
+	finish(runner, nestlevel);
+}

@@ -1,0 +1,149 @@
+/*-------------------------------------------------------------------------
+ *
+ * attempt.h
+ *	  One attempt at a batch: what happens within one transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_ATTEMPT_H
+#define SITER_ATTEMPT_H
+
+#include "ledger.h"
+#include "position.h"
+#include "range_statement.h"
+
+/* What an attempt was doing when an error came */
+typedef enum SiterPhase
+{
+	SITER_PHASE_SETUP,			/* job, settings, callback, plan */
+	SITER_PHASE_READ,			/* the source */
+	SITER_PHASE_KEY,			/* whether the keys are what they should be */
+	SITER_PHASE_CALL,			/* the callback */
+	SITER_PHASE_SAVE,			/* position and counters */
+	SITER_PHASE_COMMIT
+} SiterPhase;
+
+/* One attempt; reset before each */
+typedef struct SiterAttempt
+{
+	SiterPhase	phase;
+	int			nrows;			/* read for the callback */
+	int			row;			/* called for it, from 0; -1: not row by row */
+	SiterKey   *first;			/* keys of the first and the last of them */
+	SiterKey   *last;
+	StreamIterBatch *batch;		/* to find the failed row's key in */
+
+	/* what is so once it has committed */
+	SiterKey   *position;
+	Datum		position_text;
+	bool		done;			/* the slice */
+	SiterCounters count;
+} SiterAttempt;
+
+/* The callback as it was last made, and what of it was checked */
+typedef struct SiterJobCallback
+{
+	MemoryContext context;		/* of what outlives a batch */
+	SiterCallback *callback;
+	SiterRangeStatement *range; /* instead, for range statements */
+	bool		keep;			/* it may be used again */
+
+	/* what the fingerprint was last compared for */
+	int64		revision;
+	Oid			function;
+	TransactionId function_xmin;
+	ItemPointerData function_tid;
+	char	   *statement;
+} SiterJobCallback;
+
+/* The runner's memory of failed attempts, until the bad row is behind it */
+typedef struct SiterTrouble
+{
+	int			limit;			/* rows to try; 0: as many as usual */
+	int			suspects;		/* one of the next so many is bad; 0: none */
+	bool		by_row;			/* the callback tells which row fails */
+	int			retries;		/* made since the position last moved */
+	int			attempts;		/* at a row that stands alone */
+} SiterTrouble;
+
+/* Who works on a slice of a job, and where that stands */
+typedef struct SiterRunner
+{
+	MemoryContext context;		/* lives as long as the run */
+	MemoryContext attempt_context;	/* reset before each transaction */
+
+	SiterJob   *job;			/* as of the last attempt */
+	SiterRun	run;
+	SiterKeyset *keyset;
+	SiterJobCallback callback;
+
+	/* the slice */
+	int32		slice;
+	SiterKey   *upper;			/* NULL: open */
+	SiterKey   *position;		/* NULL: nothing done yet */
+	Datum		position_text;	/* the same as text[]; 0 */
+	SiterKey   *window;			/* if not NULL, go no further for now */
+	bool		done;
+
+	int			limit;			/* rows that the next attempt may take */
+	int64		retries;		/* to be counted with the next commit */
+	SiterCounters total;		/* of this run */
+	int64		retried;		/* rows tried again that had been set aside */
+	bool		stop_requested; /* the job is to be paused or cancelled */
+
+	SiterAttempt attempt;
+	SiterTrouble trouble;
+	SiterSlice	slice_text;		/* as it came from the table */
+	int64		rest_ms;		/* how long to rest */
+
+	/* where the last attempt failed, as text[]; 0 */
+	Datum		failed_first;
+	Datum		failed_last;
+
+	/* a row that stands alone and failed */
+	SiterSkippedRow bad_row;
+	ErrorData  *bad_error;		/* also the one to be located */
+	bool		bad_row_unreadable; /* no row_data then */
+	bool		too_many_skips; /* it was not set aside */
+} SiterRunner;
+
+/*
+ * These run within one subtransaction and leave the transaction ready to
+ * commit; nothing in *runner but the job, the callback and the attempt
+ * changes.
+ */
+
+/* Find and compare what the job depends on; for the start of a run */
+extern void siter_attempt_validate(SiterRunner *runner);
+
+/* The next batch: at most runner->limit rows */
+extern void siter_attempt_batch(SiterRunner *runner);
+
+/* Set runner->bad_row aside, for runner->bad_error */
+extern void siter_attempt_skip(SiterRunner *runner);
+
+/* Try runner->bad_row once more, and forget it */
+extern void siter_attempt_retry(SiterRunner *runner);
+
+/* That went wrong again, with runner->bad_error */
+extern void siter_attempt_skip_again(SiterRunner *runner);
+
+/* The largest key, where the new pass is going to end */
+extern void siter_attempt_begin_pass(SiterRunner *runner);
+
+/*
+ * After an error: where it happened.  Sets failed_first and failed_last, and
+ * adds a line to the error's context.
+ */
+extern void siter_attempt_locate_failure(SiterRunner *runner);
+
+/* The first key that is left becomes the window; NULL if there is none */
+extern void siter_attempt_find_window(SiterRunner *runner);
+
+/* NULL keys that came in meanwhile; after the last batch */
+extern void siter_attempt_end_pass(SiterRunner *runner);
+
+/* Forget a callback that is kept, calling its end or abort */
+extern void siter_attempt_drop_callback(SiterRunner *runner, bool end);
+
+#endif							/* SITER_ATTEMPT_H */

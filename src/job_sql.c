@@ -1,0 +1,621 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_sql.c
+ *	  Jobs: entry points from SQL.
+ *
+ * What one may ask of a job depends on its state; streamiter--1.0.sql has the
+ * table, beside the functions.  A state cannot change between the look at it
+ * and the change that follows from it: requests lock the job's row against
+ * each other, and those that must not meet a runner keep runners out.  A
+ * runner that starts at the same moment as a pause or a cancel sees it before
+ * its next batch.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "callback.h"
+#include "fingerprint.h"
+#include "job.h"
+#include "keyset.h"
+#include "ledger.h"
+#include "options.h"
+#include "range_statement.h"
+#include "run.h"
+
+/* A name is as long as an identifier may be */
+#define MAX_NAME_LENGTH (NAMEDATALEN - 1)
+
+/* Settings in the order in which both create_job and alter_job have them */
+enum
+{
+	SETTING_CHUNK_SIZE, SETTING_ON_ERROR, SETTING_MAX_SKIPS,
+	SETTING_RECURRENCE, SETTING_LOCK_ROWS, SETTING_WAIT_FOR_WRITERS,
+	SETTING_ALLOW_SLOW_PLAN, SETTING_BATCH_PAUSE, SETTING_LOCK_TIMEOUT,
+	SETTING_MAX_RETRIES,
+	NSETTINGS
+};
+
+static const char *const setting_names[] = {
+	[SETTING_CHUNK_SIZE] = "chunk_size",
+	[SETTING_ON_ERROR] = "on_error",
+	[SETTING_MAX_SKIPS] = "max_skips",
+	[SETTING_RECURRENCE] = "recurrence",
+	[SETTING_LOCK_ROWS] = "lock_rows",
+	[SETTING_WAIT_FOR_WRITERS] = "wait_for_writers",
+	[SETTING_ALLOW_SLOW_PLAN] = "allow_slow_plan",
+	[SETTING_BATCH_PAUSE] = "batch_pause",
+	[SETTING_LOCK_TIMEOUT] = "lock_timeout",
+	[SETTING_MAX_RETRIES] = "max_retries",
+};
+
+/* Arguments of create_job before its settings, and of alter_job */
+#define CREATE_KEY 3
+#define CREATE_SETTINGS 4
+#define ALTER_CALLBACK 1
+#define ALTER_SETTINGS 2
+#define ALTER_UNSET (ALTER_SETTINGS + NSETTINGS)
+#define ALTER_ACKNOWLEDGE (ALTER_UNSET + 1)
+
+PG_FUNCTION_INFO_V1(streamiter_create_job);
+PG_FUNCTION_INFO_V1(streamiter_alter_job);
+PG_FUNCTION_INFO_V1(streamiter_pause);
+PG_FUNCTION_INFO_V1(streamiter_resume);
+PG_FUNCTION_INFO_V1(streamiter_cancel);
+PG_FUNCTION_INFO_V1(streamiter_reset);
+PG_FUNCTION_INFO_V1(streamiter_retry_skipped);
+PG_FUNCTION_INFO_V1(streamiter_drop_job);
+PG_FUNCTION_INFO_V1(streamiter_run);
+PG_FUNCTION_INFO_V1(streamiter_job_state);
+
+/* "first" or "second", as 'first' and 'second' in SQL */
+static bool
+choice(const char *value, const char *name, const char *first,
+	   const char *second)
+{
+	if (strcmp(value, second) == 0)
+		return true;
+	if (strcmp(value, first) == 0)
+		return false;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s must be '%s' or '%s', not \"%s\"",
+					name, first, second, value)));
+}
+
+static int64
+interval_arg(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	Interval   *interval = PG_GETARG_INTERVAL_P(argno);
+	double		ms;
+
+	ms = ((double) interval->month * DAYS_PER_MONTH + interval->day) *
+		SECS_PER_DAY * 1000.0 + interval->time / 1000.0;
+	if (ms < 0 || ms > (double) PG_INT64_MAX / 1000000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be negative or endless", name)));
+
+	/* what is not nothing must not become it */
+	return (int64) ceil(ms);
+}
+
+/* The n-th setting, from argument "argno", which is not NULL */
+static void
+read_setting(FunctionCallInfo fcinfo, int argno, int setting, SiterJob *job)
+{
+	const char *name = setting_names[setting];
+
+	switch (setting)
+	{
+		case SETTING_CHUNK_SIZE:
+			job->chunk_size = siter_option_chunk_size(fcinfo, argno);
+			break;
+		case SETTING_ON_ERROR:
+			job->skip_errors =
+				siter_option_on_error(siter_option_text(fcinfo, argno, name));
+			break;
+		case SETTING_MAX_SKIPS:
+			job->max_skips = siter_option_max_skips(fcinfo, argno);
+			break;
+		case SETTING_RECURRENCE:
+			job->repeat = choice(siter_option_text(fcinfo, argno, name),
+								 name, "once", "repeat");
+			break;
+		case SETTING_LOCK_ROWS:
+			job->lock_rows = choice(siter_option_text(fcinfo, argno, name),
+									name, "none", "update");
+			break;
+		case SETTING_WAIT_FOR_WRITERS:
+			job->wait_for_writers = PG_GETARG_BOOL(argno);
+			break;
+		case SETTING_ALLOW_SLOW_PLAN:
+			job->allow_slow_plan = PG_GETARG_BOOL(argno);
+			break;
+		case SETTING_BATCH_PAUSE:
+			job->batch_pause = interval_arg(fcinfo, argno, name);
+			break;
+		case SETTING_LOCK_TIMEOUT:
+			job->lock_timeout = interval_arg(fcinfo, argno, name);
+			break;
+		case SETTING_MAX_RETRIES:
+			job->max_retries = PG_GETARG_INT32(argno);
+			break;
+	}
+}
+
+/* As the defaults of create_job's parameters */
+static void
+default_setting(int setting, SiterJob *job)
+{
+	switch (setting)
+	{
+		case SETTING_CHUNK_SIZE:
+			job->chunk_size = 0;
+			break;
+		case SETTING_ON_ERROR:
+			job->skip_errors = false;
+			break;
+		case SETTING_MAX_SKIPS:
+			job->max_skips = 10;
+			break;
+		case SETTING_RECURRENCE:
+			job->repeat = false;
+			break;
+		case SETTING_LOCK_ROWS:
+			job->lock_rows = false;
+			break;
+		case SETTING_WAIT_FOR_WRITERS:
+			job->wait_for_writers = true;
+			break;
+		case SETTING_ALLOW_SLOW_PLAN:
+			job->allow_slow_plan = false;
+			break;
+		case SETTING_BATCH_PAUSE:
+			job->batch_pause = 0;
+			break;
+		case SETTING_LOCK_TIMEOUT:
+			job->lock_timeout = 0;
+			break;
+		case SETTING_MAX_RETRIES:
+			job->max_retries = 5;
+			break;
+	}
+}
+
+static void
+check_name(const char *name)
+{
+	if (name[0] == '\0' || strlen(name) > MAX_NAME_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the name of a job must have 1 to %d bytes",
+						MAX_NAME_LENGTH)));
+}
+
+/* Array of column names; NIL for the primary key */
+static List *
+key_arg(FunctionCallInfo fcinfo, int argno)
+{
+	List	   *key = NIL;
+	Datum	   *names;
+	bool	   *nulls;
+	int			nnames;
+
+	if (PG_ARGISNULL(argno))
+		return NIL;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), TEXTOID, -1, false,
+					  TYPALIGN_INT, &names, &nulls, &nnames);
+	for (int i = 0; i < nnames; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("a column of the key must not be NULL")));
+		key = lappend(key, TextDatumGetCString(names[i]));
+	}
+	if (key == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the key must have at least one column"),
+				 errhint("NULL stands for the primary key.")));
+	return key;
+}
+
+/* Those of a keyset, as they will be found again */
+static List *
+key_names(const SiterKeyset *keyset)
+{
+	List	   *key = NIL;
+
+	for (int i = 0; i < keyset->ncolumns; i++)
+		key = lappend(key, keyset->columns[i].name);
+	return key;
+}
+
+/*
+ * Does the callback fit?  That of a native one is its own affair, and to ask
+ * it would begin a walk.
+ */
+static char *
+check_callback(const SiterJob *job, const SiterKeyset *keyset)
+{
+	SiterCallbackDef *def = siter_callback_resolve(job->callback);
+
+	if (def->kind == SITER_RANGE_STATEMENT)
+		(void) siter_range_statement_prepare(def, keyset);
+	else if (def->kind != SITER_NATIVE)
+		(void) siter_callback_prepare(def, keyset->tupdesc, 1, job->name);
+
+	if (job->lock_rows && def->kind == SITER_RANGE_STATEMENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("lock_rows is of no use with a range statement"),
+				 errdetail("The statement locks the rows that it changes by itself.")));
+	if (job->lock_rows && !keyset->proven_unique)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("lock_rows needs a source that is one table"),
+				 errdetail("Only there the catalog tells that no two rows have one key.")));
+	return siter_fingerprint_callback(def);
+}
+
+Datum
+streamiter_create_job(PG_FUNCTION_ARGS)
+{
+	SiterJob   *job = palloc0_object(SiterJob);
+	SiterKeyset *keyset;
+
+	job->owner = GetUserId();
+	job->name = siter_option_text(fcinfo, 0, "name");
+	job->source = siter_option_text(fcinfo, 1, "source");
+	job->callback = siter_option_text(fcinfo, 2, "callback");
+	job->key = key_arg(fcinfo, CREATE_KEY);
+	check_name(job->name);
+	for (int i = 0; i < NSETTINGS; i++)
+	{
+		if (!PG_ARGISNULL(CREATE_SETTINGS + i))
+			read_setting(fcinfo, CREATE_SETTINGS + i, i, job);
+		else if (i == SETTING_CHUNK_SIZE)
+			default_setting(i, job);
+		else
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not be NULL", setting_names[i])));
+	}
+	siter_job_check_settings(job);
+	job->search_path = GetConfigOptionByName("search_path", NULL, false);
+	job->timezone = GetConfigOptionByName("TimeZone", NULL, false);
+	job->datestyle = GetConfigOptionByName("DateStyle", NULL, false);
+	job->intervalstyle = GetConfigOptionByName("IntervalStyle", NULL, false);
+
+	SPI_connect();
+	keyset = siter_keyset_create(job->source, job->key, job->allow_slow_plan);
+	job->key = key_names(keyset);
+	job->source_fingerprint = siter_keyset_fingerprint(keyset);
+	job->callback_fingerprint = check_callback(job, keyset);
+	siter_job_insert(job);
+	siter_keyset_warn_unlogged(keyset);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* Names of settings that go back to their defaults */
+static void
+unset_settings(ArrayType *array, SiterJob *job)
+{
+	Datum	   *names;
+	bool	   *nulls;
+	int			nnames;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
+					  &names, &nulls, &nnames);
+	for (int i = 0; i < nnames; i++)
+	{
+		char	   *name = nulls[i] ? "" : TextDatumGetCString(names[i]);
+		int			setting = 0;
+
+		while (setting < NSETTINGS &&
+			   strcmp(name, setting_names[setting]) != 0)
+			setting++;
+		if (setting == NSETTINGS)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("there is no setting \"%s\"", name)));
+		default_setting(setting, job);
+	}
+}
+
+static void
+refuse_running(const SiterJob *job, const char *what)
+{
+	if (siter_job_exclude_runners(job->id))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot %s job \"%s\" while it is running",
+					what, job->name),
+			 errhint("Pause it with streamiter.pause() and wait until its batch has committed.")));
+}
+
+/*
+ * The source is analyzed, and the callback matched with it, as the job will
+ * do it: with the search_path of its creation.
+ */
+static void
+renew_fingerprints(SiterJob *job, bool acknowledge)
+{
+	int			nestlevel = siter_job_enter_settings(job);
+	SiterKeyset *keyset;
+
+	keyset = siter_keyset_create(job->source, job->key, job->allow_slow_plan);
+	if (acknowledge)
+		job->source_fingerprint = siter_keyset_fingerprint(keyset);
+	job->callback_fingerprint = check_callback(job, keyset);
+	AtEOXact_GUC(true, nestlevel);
+}
+
+Datum
+streamiter_alter_job(PG_FUNCTION_ARGS)
+{
+	char	   *name = siter_option_text(fcinfo, 0, "name");
+	bool		acknowledge = !PG_ARGISNULL(ALTER_ACKNOWLEDGE) &&
+		PG_GETARG_BOOL(ALTER_ACKNOWLEDGE);
+	SiterJob   *job;
+
+	SPI_connect();
+	job = siter_job_get_for_change(name);
+	if (acknowledge)
+		refuse_running(job, "acknowledge changes of");
+
+	if (!PG_ARGISNULL(ALTER_UNSET))
+		unset_settings(PG_GETARG_ARRAYTYPE_P(ALTER_UNSET), job);
+	for (int i = 0; i < NSETTINGS; i++)
+	{
+		if (!PG_ARGISNULL(ALTER_SETTINGS + i))
+			read_setting(fcinfo, ALTER_SETTINGS + i, i, job);
+	}
+	siter_job_check_settings(job);
+
+	if (!PG_ARGISNULL(ALTER_CALLBACK))
+		job->callback = siter_option_text(fcinfo, ALTER_CALLBACK, "callback");
+	if (acknowledge || !PG_ARGISNULL(ALTER_CALLBACK) ||
+		!PG_ARGISNULL(ALTER_SETTINGS + SETTING_LOCK_ROWS))
+		renew_fingerprints(job, acknowledge);
+	siter_job_update(job);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+static void
+refuse_state(const SiterJob *job, const char *what, SiterJobState state,
+			 const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot %s job \"%s\": it is %s",
+					what, job->name, siter_job_state_names[state]),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/* Finished for good: nothing is left to be kept from running */
+static bool
+is_over(const SiterJob *job, SiterJobState state)
+{
+	return !job->repeat && (state == SITER_JOB_FINISHED ||
+							state == SITER_JOB_FINISHED_WITH_SKIPS);
+}
+
+Datum
+streamiter_pause(PG_FUNCTION_ARGS)
+{
+	char	   *name = siter_option_text(fcinfo, 0, "name");
+	SiterJob   *job;
+	SiterJobState state;
+
+	SPI_connect();
+	job = siter_job_get_for_change(name);
+	state = siter_job_state(job->id);
+	if (is_over(job, state) || state == SITER_JOB_CANCELLED ||
+		state == SITER_JOB_PAUSED)
+		refuse_state(job, "pause", state, NULL);
+	if (job->pause_requested)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job \"%s\" is being paused already", name)));
+	job->pause_requested = true;
+	siter_job_update(job);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+streamiter_resume(PG_FUNCTION_ARGS)
+{
+	char	   *name = siter_option_text(fcinfo, 0, "name");
+	SiterJob   *job;
+
+	SPI_connect();
+	job = siter_job_get_for_change(name);
+	if (!job->pause_requested)
+		refuse_state(job, "resume", siter_job_state(job->id),
+					 _("Only a job that was paused can be resumed; CALL streamiter.run() goes on with any that has not finished."));
+	job->pause_requested = false;
+	siter_job_update(job);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+streamiter_cancel(PG_FUNCTION_ARGS)
+{
+	char	   *name = siter_option_text(fcinfo, 0, "name");
+	SiterJob   *job;
+	SiterJobState state;
+
+	SPI_connect();
+	job = siter_job_get_for_change(name);
+	state = siter_job_state(job->id);
+	if (is_over(job, state) || state == SITER_JOB_CANCELLED)
+		refuse_state(job, "cancel", state, NULL);
+	if (job->cancel_requested)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job \"%s\" is being cancelled already", name)));
+	job->cancel_requested = true;
+	siter_job_update(job);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+streamiter_reset(PG_FUNCTION_ARGS)
+{
+	char	   *name = siter_option_text(fcinfo, 0, "name");
+	SiterJob   *job;
+
+	SPI_connect();
+	job = siter_job_get_for_change(name);
+	refuse_running(job, "reset");
+	siter_ledger_forget(job);
+	job->pause_requested = false;
+	job->cancel_requested = false;
+	siter_job_update(job);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+streamiter_retry_skipped(PG_FUNCTION_ARGS)
+{
+	char	   *name = siter_option_text(fcinfo, 0, "name");
+	SiterJob   *job;
+	int64		marked;
+
+	SPI_connect();
+	job = siter_job_get_for_change(name);
+	refuse_running(job, "retry the rows of");
+	if (job->cancel_requested)
+		refuse_state(job, "retry the rows of", SITER_JOB_CANCELLED, NULL);
+	marked = siter_ledger_request_retries(job);
+	SPI_finish();
+	PG_RETURN_INT64(marked);
+}
+
+Datum
+streamiter_drop_job(PG_FUNCTION_ARGS)
+{
+	char	   *name = siter_option_text(fcinfo, 0, "name");
+	SiterJob   *job;
+
+	SPI_connect();
+	job = siter_job_get_for_change(name);
+	refuse_running(job, "drop");
+	siter_job_delete(job);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* Refuse where we could not commit, before anything is done */
+static void
+check_commit_allowed(FunctionCallInfo fcinfo)
+{
+	CallContext *context = (CallContext *) fcinfo->context;
+
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot run a job during recovery"),
+				 errhint("Run it on the primary server.")));
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot run a job in a read-only transaction"),
+				 errhint("See the settings transaction_read_only and default_transaction_read_only.")));
+	if (context != NULL && IsA(context, CallContext) && !context->atomic)
+		return;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+			 errmsg("cannot run a job here, since it commits after each batch"),
+			 IsSubTransaction() ?
+			 errhint("CALL it outside of blocks with an EXCEPTION clause, and of savepoints.") :
+			 IsTransactionBlock() ?
+			 errhint("Send the CALL alone: outside of BEGIN ... COMMIT, with the client's autocommit on, and not together with other statements in one string.") :
+			 errhint("CALL it from the top level or from a DO block or procedure: not from a function, not through EXECUTE, and not from a procedure that has a SET clause or is SECURITY DEFINER.")));
+}
+
+static SiterBudget
+budget_from_args(FunctionCallInfo fcinfo)
+{
+	SiterBudget budget = {0, -1};
+
+	if (!PG_ARGISNULL(1))
+	{
+		int64		ms = interval_arg(fcinfo, 1, "max_duration");
+
+		budget.deadline =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	}
+	if (!PG_ARGISNULL(2))
+	{
+		budget.rows = PG_GETARG_INT64(2);
+		if (budget.rows < 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("max_rows must be at least 1")));
+	}
+	return budget;
+}
+
+Datum
+streamiter_run(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	SiterBudget budget;
+
+	check_commit_allowed(fcinfo);
+	name = siter_option_text(fcinfo, 0, "name");
+	budget = budget_from_args(fcinfo);
+	if (PG_ARGISNULL(3) || PG_GETARG_INT32(3) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a job cannot have more than one worker yet")));
+
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	siter_run(name, &budget);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* NULL for a job that does not exist, or is none of the caller's business */
+Datum
+streamiter_job_state(PG_FUNCTION_ARGS)
+{
+	SiterJob   *job;
+	const char *state = NULL;
+
+	SPI_connect();
+	job = siter_job_by_id(PG_GETARG_INT32(0));
+	if (job != NULL && has_privs_of_role(GetUserId(), job->owner))
+		state = siter_job_state_names[siter_job_state(job->id)];
+	SPI_finish();
+
+	if (state == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(state));
+}

@@ -1,0 +1,307 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.c
+ *	  One run of a job, from start to stop.
+ *
+ * Lock, look at what the job depends on, begin a pass or go on with one, try
+ * rows again that had been set aside, work on the slices, write down what it
+ * came to, unlock.  Each step is a transaction; once the run's row is there,
+ * an error of any step is written to it before the CALL raises it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "run.h"
+#include "writers.h"
+
+/* How often to look again who holds the lock, if nobody seems to */
+#define LOCK_TRIES 3
+
+/* A runner, and what the steps of a run have to tell each other */
+typedef struct Run
+{
+	SiterRunner runner;			/* must be first */
+	SiterOutcome outcome;
+	List	   *slices;			/* of SiterSlice * */
+	List	   *retries;		/* of SiterSkippedRow * */
+	ErrorData  *error;			/* that ended it, if one did */
+	int64		left_aside;		/* rows set aside, when it ended */
+} Run;
+
+static const char *const outcome_names[] = {
+	[SITER_OUTCOME_FINISHED] = "finished",
+	[SITER_OUTCOME_STOPPED] = "stopped",
+	[SITER_OUTCOME_PAUSED] = "paused",
+	[SITER_OUTCOME_CANCELLED] = "cancelled",
+	[SITER_OUTCOME_FAILED] = "failed",
+};
+
+static bool lock_job(const SiterJob *job);
+static bool may_run(const SiterJob *job);
+static void run_locked(Run *run, SiterBudget *budget);
+static ErrorData *begin_or_go_on(Run *run);
+static ErrorData *work(Run *run, SiterBudget *budget);
+static void begin_run(SiterRunner *runner);
+static void wait_for_writers(SiterRunner *runner);
+static void load_work(SiterRunner *runner);
+static void end_callback(SiterRunner *runner);
+static void end_run(SiterRunner *runner);
+static void complete_error(ErrorData *error);
+static void report(const Run *run);
+
+void
+siter_run(const char *name, SiterBudget *budget)
+{
+	SiterJob   *job = siter_job_get(name);
+	MemoryContext context;
+	MemoryContext oldcontext;
+	Run		   *run;
+
+	if (!lock_job(job))
+		return;
+
+	/* what was read without the lock may be old */
+	context = AllocSetContextCreate(CurrentMemoryContext, "streamiter run",
+									ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+	run = palloc0_object(Run);
+	job = siter_job_get(name);
+	MemoryContextSwitchTo(oldcontext);
+
+	if (may_run(job))
+	{
+		siter_runner_init(&run->runner, context, job);
+		run_locked(run, budget);
+	}
+	siter_job_unlock(job->id);
+
+	if (run->error != NULL)
+		ReThrowError(run->error);
+	if (run->outcome != SITER_OUTCOME_NONE)
+		report(run);
+	MemoryContextDelete(context);
+}
+
+/* False, with a NOTICE, if somebody else runs it */
+static bool
+lock_job(const SiterJob *job)
+{
+	for (int i = 0; i < LOCK_TRIES; i++)
+	{
+		int			pid;
+
+		if (siter_job_lock(job->id))
+			return true;
+		pid = siter_job_runner_pid(job->id);
+		if (pid != 0)
+		{
+			ereport(NOTICE,
+					(errmsg("job \"%s\" is already running", job->name),
+					 errdetail("Process %d runs it.", pid)));
+			return false;
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("job \"%s\" is being reset or dropped by another session",
+					job->name)));
+}
+
+/* False, with a NOTICE, if there is nothing to do or it must not be done */
+static bool
+may_run(const SiterJob *job)
+{
+	SiterJobState state = siter_job_resting_state(job->id);
+
+	switch (state)
+	{
+		case SITER_JOB_PAUSED:
+			ereport(NOTICE,
+					(errmsg("job \"%s\" is paused", job->name),
+					 errhint("streamiter.resume() lets it run again.")));
+			return false;
+		case SITER_JOB_CANCELLED:
+			ereport(NOTICE,
+					(errmsg("job \"%s\" has been cancelled", job->name),
+					 errhint("streamiter.reset() lets it start over.")));
+			return false;
+		case SITER_JOB_FINISHED:
+		case SITER_JOB_FINISHED_WITH_SKIPS:
+			if (job->repeat)
+				return true;
+			ereport(NOTICE,
+					(errmsg("job \"%s\" has finished already", job->name),
+					 state == SITER_JOB_FINISHED ?
+					 errhint("streamiter.reset() lets it start over.") :
+					 errhint("streamiter.retry_skipped() lets it try the rows again that were set aside, streamiter.reset() start over.")));
+			return false;
+		default:
+			return true;
+	}
+}
+
+static void
+run_locked(Run *run, SiterBudget *budget)
+{
+	SiterRunner *runner = &run->runner;
+	ErrorData  *error;
+
+	/* without its row in streamiter.run a run has not been */
+	error = siter_runner_transact(runner, begin_run, true);
+	if (error != NULL)
+	{
+		run->error = error;
+		return;
+	}
+
+	error = begin_or_go_on(run);
+	if (error == NULL)
+		error = work(run, budget);
+	if (error == NULL)
+		error = siter_runner_transact(runner, end_callback, true);
+
+	if (error != NULL)
+	{
+		siter_attempt_drop_callback(runner, false);
+		complete_error(error);
+		run->error = error;
+		run->outcome = error->sqlerrcode == ERRCODE_QUERY_CANCELED ?
+			SITER_OUTCOME_STOPPED : SITER_OUTCOME_FAILED;
+	}
+
+	/* the first error counts, whatever comes of writing it down */
+	error = siter_runner_transact(runner, end_run, true);
+	if (run->error == NULL)
+		run->error = error;
+}
+
+/* What a run does before its first batch */
+static ErrorData *
+begin_or_go_on(Run *run)
+{
+	SiterRunner *runner = &run->runner;
+	ErrorData  *error;
+
+	error = siter_runner_transact(runner, siter_attempt_validate, true);
+	if (error == NULL && runner->run.new_pass)
+	{
+		if (runner->job->wait_for_writers)
+			error = siter_runner_transact(runner, wait_for_writers, false);
+		if (error == NULL)
+			error = siter_runner_transact(runner, siter_attempt_begin_pass,
+										  true);
+	}
+	if (error == NULL)
+		error = siter_runner_transact(runner, load_work, true);
+	return error;
+}
+
+static ErrorData *
+work(Run *run, SiterBudget *budget)
+{
+	SiterRunner *runner = &run->runner;
+	ErrorData  *error;
+	ListCell   *lc;
+
+	error = siter_runner_retry_rows(runner, run->retries, budget,
+									&run->outcome);
+	foreach(lc, run->slices)
+	{
+		if (error != NULL || run->outcome != SITER_OUTCOME_NONE)
+			return error;
+		error = siter_runner_work(runner, (SiterSlice *) lfirst(lc), budget,
+								  &run->outcome);
+	}
+	if (error == NULL && run->outcome == SITER_OUTCOME_NONE)
+	{
+		error = siter_runner_transact(runner, siter_attempt_end_pass, true);
+		run->outcome = SITER_OUTCOME_FINISHED;
+	}
+	return error;
+}
+
+static void
+begin_run(SiterRunner *runner)
+{
+	siter_ledger_begin_run(runner->job, &runner->run);
+}
+
+static void
+wait_for_writers(SiterRunner *runner)
+{
+	int			nestlevel = siter_job_enter_settings(runner->job);
+
+	siter_writers_wait(runner->keyset->tables);
+	AtEOXact_GUC(true, nestlevel);
+}
+
+static void
+load_work(SiterRunner *runner)
+{
+	Run		   *run = (Run *) runner;
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
+
+	run->retries = siter_ledger_retries(runner->job);
+	run->slices = siter_ledger_slices(runner->job);
+	MemoryContextSwitchTo(oldcontext);
+}
+
+static void
+end_callback(SiterRunner *runner)
+{
+	siter_attempt_drop_callback(runner, true);
+}
+
+static void
+end_run(SiterRunner *runner)
+{
+	Run		   *run = (Run *) runner;
+
+	run->left_aside = siter_ledger_count_skipped(runner->job);
+	siter_ledger_end_run(runner->job, &runner->run,
+						 outcome_names[run->outcome], run->error,
+						 run->error ? runner->failed_first : (Datum) 0,
+						 run->error ? runner->failed_last : (Datum) 0);
+}
+
+/* An error that users often meet, and wonder about */
+static void
+complete_error(ErrorData *error)
+{
+	long		elapsed;
+
+	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED ||
+		error->hint != NULL || StatementTimeout <= 0)
+		return;
+	elapsed = TimestampDifferenceMilliseconds(GetCurrentStatementStartTimestamp(),
+											  GetCurrentTimestamp());
+	if (elapsed >= StatementTimeout)
+		error->hint = pstrdup(_("statement_timeout covers the whole CALL, not a batch; what was committed stays. Set it to 0 for the CALL, and bound it with max_duration."));
+}
+
+static void
+report(const Run *run)
+{
+	const SiterRunner *runner = &run->runner;
+	const SiterCounters *total = &runner->total;
+	const char *outcome = outcome_names[run->outcome];
+
+	if (run->outcome == SITER_OUTCOME_FINISHED && run->left_aside > 0)
+		outcome = "finished_with_skips";
+	ereport(NOTICE,
+			(errmsg("job \"%s\" %s: rows " INT64_FORMAT ", batches " INT64_FORMAT ", skipped " INT64_FORMAT,
+					runner->job->name, outcome,
+					total->rows, total->batches, total->skipped),
+			 runner->retried > 0 ?
+			 errdetail("Tried again: " INT64_FORMAT " rows; set aside now: " INT64_FORMAT ".",
+					   runner->retried, run->left_aside) : 0));
+}

@@ -1,0 +1,541 @@
+/*-------------------------------------------------------------------------
+ *
+ * runner.c
+ *	  Working on a job: transaction after transaction.
+ *
+ * The only file that ends transactions.  Each piece of work is a transaction
+ * of its own with one subtransaction in it: when the work fails, the
+ * subtransaction is rolled back, which unwinds whatever SPI levels the error
+ * came through, and the empty transaction is committed.  So the transaction
+ * as a whole is never aborted by us, and keeps the runner's lock, which an
+ * abort would release.  Only an error at commit aborts it; then the lock is
+ * taken again at once, and if somebody else was quicker the run is over.
+ *
+ * When a batch fails and bad rows are to be set aside, the same key range is
+ * read again in smaller parts until the bad row stands alone.  There is no
+ * list of parts: the position moves over what went well, and only the number
+ * of rows that the next attempt takes changes.  Nothing is assumed about the
+ * rows of the failed attempt; others may have changed them since.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/pg_prng.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "tcop/pquery.h"
+#include "utils/datum.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "failure.h"
+#include "guc.h"
+#include "runner.h"
+
+/* Before an attempt is made again: this, twice this, ... but not more */
+#define MIN_BACKOFF_MS 50
+#define MAX_BACKOFF_MS 5000
+
+static ErrorData *do_in_subtransaction(SiterRunner *runner, SiterWork work,
+									   bool snapshot);
+static ErrorData *commit(SiterRunner *runner);
+static void decode_slice(SiterRunner *runner);
+static int	usual_limit(const SiterRunner *runner);
+static void choose_limit(SiterRunner *runner, const SiterBudget *budget);
+static void after_success(SiterRunner *runner);
+static ErrorData *after_failure(SiterRunner *runner, ErrorData *error);
+static ErrorData *set_row_aside(SiterRunner *runner, ErrorData *error);
+static ErrorData *retry_row(SiterRunner *runner, const SiterSkippedRow *row);
+static bool locate_failure(SiterRunner *runner, ErrorData *error);
+static bool is_final(SiterRunner *runner, const ErrorData *error);
+static bool may_try_again(SiterRunner *runner, const ErrorData *error);
+static void move_position(SiterRunner *runner);
+static void account(SiterRunner *runner);
+static SiterOutcome why_stop(SiterRunner *runner, SiterBudget *budget);
+static void rest(SiterRunner *runner);
+
+void
+siter_runner_init(SiterRunner *runner, MemoryContext context, SiterJob *job)
+{
+	runner->context = context;
+	runner->attempt_context = AllocSetContextCreate(context,
+													"streamiter attempt",
+													ALLOCSET_DEFAULT_SIZES);
+	runner->callback.context = AllocSetContextCreate(context,
+													 "streamiter callback",
+													 ALLOCSET_DEFAULT_SIZES);
+	runner->job = job;
+	runner->limit = usual_limit(runner);
+}
+
+ErrorData *
+siter_runner_transact(SiterRunner *runner, SiterWork work, bool snapshot)
+{
+	ErrorData  *error = do_in_subtransaction(runner, work, snapshot);
+	ErrorData  *commit_error = commit(runner);
+
+	return error != NULL ? error : commit_error;
+}
+
+static ErrorData *
+do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
+{
+	MemoryContext oldcontext = CurrentMemoryContext;
+	ResourceOwner oldowner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	if (snapshot)
+		EnsurePortalSnapshotExists();
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		MemoryContextSwitchTo(runner->attempt_context);
+		CHECK_FOR_INTERRUPTS();
+		work(runner);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(runner->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(oldcontext);
+	CurrentResourceOwner = oldowner;
+	return error;
+}
+
+/*
+ * Commit.  What can still fail here, a serialization failure say, belongs to
+ * the batch as much as what failed earlier.
+ */
+static ErrorData *
+commit(SiterRunner *runner)
+{
+	MemoryContext oldcontext = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		SPI_commit();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(runner->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		runner->attempt.phase = SITER_PHASE_COMMIT;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(oldcontext);
+
+	/* SPI has aborted the transaction and begun another */
+	if (error != NULL && !siter_job_lock(runner->job->id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("another session has taken over job \"%s\"",
+						runner->job->name),
+				 errdetail("A commit failed: %s", error->message)));
+	return error;
+}
+
+ErrorData *
+siter_runner_work(SiterRunner *runner, const SiterSlice *slice,
+				  SiterBudget *budget, SiterOutcome *outcome)
+{
+	ErrorData  *error;
+
+	runner->slice = slice->number;
+	runner->slice_text = *slice;
+	memset(&runner->trouble, 0, sizeof(SiterTrouble));
+	*outcome = SITER_OUTCOME_NONE;
+
+	error = siter_runner_transact(runner, decode_slice, true);
+	while (error == NULL && !runner->done && *outcome == SITER_OUTCOME_NONE)
+	{
+		MemoryContextReset(runner->attempt_context);
+		choose_limit(runner, budget);
+		error = siter_runner_transact(runner, siter_attempt_batch, true);
+		if (error != NULL)
+			error = after_failure(runner, error);
+		else if (!runner->stop_requested)
+			after_success(runner);
+
+		if (error != NULL || runner->done)
+			break;
+		*outcome = why_stop(runner, budget);
+		if (*outcome == SITER_OUTCOME_NONE && runner->job->batch_pause > 0)
+		{
+			runner->rest_ms = runner->job->batch_pause;
+			error = siter_runner_transact(runner, rest, false);
+		}
+	}
+	return error;
+}
+
+static void
+decode_slice(SiterRunner *runner)
+{
+	SiterSlice *slice = &runner->slice_text;
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
+
+	runner->upper = runner->position = runner->window = NULL;
+	runner->position_text = slice->position;
+	runner->done = false;
+	if (slice->upper != (Datum) 0)
+		runner->upper = siter_key_decode(runner->keyset, slice->upper);
+	if (slice->position != (Datum) 0)
+		runner->position = siter_key_decode(runner->keyset, slice->position);
+	MemoryContextSwitchTo(oldcontext);
+}
+
+static int
+usual_limit(const SiterRunner *runner)
+{
+	int			chunk_size = runner->job->chunk_size;
+
+	return chunk_size > 0 ? chunk_size : siter_chunk_size;
+}
+
+static void
+choose_limit(SiterRunner *runner, const SiterBudget *budget)
+{
+	runner->limit = usual_limit(runner);
+	if (runner->trouble.limit > 0)
+		runner->limit = Min(runner->limit, runner->trouble.limit);
+	if (budget->rows >= 0)
+		runner->limit = Min(runner->limit, budget->rows);
+}
+
+static void
+after_success(SiterRunner *runner)
+{
+	SiterTrouble *trouble = &runner->trouble;
+	int			nrows = runner->attempt.nrows;
+
+	move_position(runner);
+	account(runner);
+	trouble->retries = 0;
+	trouble->attempts = 0;
+
+	/*
+	 * Rows that went well are no suspects any more; a last one is tried
+	 * alone.  Without suspects attempts grow again, unless the callback tells
+	 * which row fails: then it may as well be given all.
+	 */
+	if (trouble->suspects > nrows)
+	{
+		trouble->suspects -= nrows;
+		trouble->limit = trouble->by_row ?
+			trouble->suspects - 1 : trouble->suspects / 2;
+		trouble->limit = Max(trouble->limit, 1);
+		return;
+	}
+	trouble->suspects = 0;
+	if (trouble->by_row || trouble->limit >= usual_limit(runner) / 2)
+		trouble->limit = 0;
+	else
+		trouble->limit *= 2;
+}
+
+/* Prepare the next attempt; or return the error, if it is final */
+static ErrorData *
+after_failure(SiterRunner *runner, ErrorData *error)
+{
+	SiterAttempt *attempt = &runner->attempt;
+	SiterTrouble *trouble = &runner->trouble;
+	int			nrows;
+
+	/* before the callback had any, the batch is what was asked for */
+	nrows = attempt->phase <= SITER_PHASE_KEY ? runner->limit : attempt->nrows;
+	memset(&attempt->count, 0, sizeof(SiterCounters));
+	if (nrows <= 1)
+		trouble->attempts++;
+
+	if (may_try_again(runner, error))
+	{
+		FreeErrorData(error);
+		return siter_runner_transact(runner, rest, false);
+	}
+	if (is_final(runner, error))
+	{
+		(void) locate_failure(runner, error);
+		return error;
+	}
+	if (nrows <= 1)
+		return set_row_aside(runner, error);
+
+	trouble->by_row = attempt->row >= 0;
+	trouble->suspects = trouble->by_row ? attempt->row + 1 : nrows;
+	trouble->limit = trouble->by_row ? attempt->row : nrows / 2;
+	trouble->limit = Max(trouble->limit, 1);
+	FreeErrorData(error);
+	return NULL;
+}
+
+/*
+ * Set the one row of the last attempt aside.  If the row could not be read,
+ * its key is found first and the row tried alone: where fetches look one row
+ * ahead, it may have been the next one's fault.
+ */
+static ErrorData *
+set_row_aside(SiterRunner *runner, ErrorData *error)
+{
+	SiterTrouble *trouble = &runner->trouble;
+	ErrorData  *skip_error;
+
+	runner->bad_row_unreadable = runner->attempt.phase == SITER_PHASE_READ;
+	if (runner->bad_row_unreadable && runner->window == NULL)
+	{
+		skip_error = siter_runner_transact(runner, siter_attempt_find_window,
+										   true);
+		if (skip_error == NULL && runner->window != NULL)
+		{
+			FreeErrorData(error);
+			return NULL;
+		}
+		return error;
+	}
+	if (!locate_failure(runner, error))
+		return error;
+
+	runner->bad_error = error;
+	runner->bad_row.key = runner->failed_last;
+	runner->bad_row.attempts = trouble->attempts;
+	skip_error = siter_runner_transact(runner, siter_attempt_skip, true);
+	if (skip_error != NULL && runner->attempt.phase == SITER_PHASE_READ)
+	{
+		FreeErrorData(skip_error);
+		runner->bad_row_unreadable = true;
+		skip_error = siter_runner_transact(runner, siter_attempt_skip, true);
+	}
+	if (skip_error != NULL)
+		return skip_error;
+	if (runner->too_many_skips)
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
+
+		error->hint = psprintf(_("%s%smax_skips allows no more rows to be set aside than the " INT64_FORMAT " there are."),
+							   error->hint ? error->hint : "",
+							   error->hint ? "\n" : "",
+							   runner->job->max_skips);
+		MemoryContextSwitchTo(oldcontext);
+		return error;
+	}
+
+	FreeErrorData(error);
+	move_position(runner);
+	account(runner);
+	trouble->limit = trouble->by_row ? 0 : 2;
+	trouble->suspects = trouble->retries = trouble->attempts = 0;
+	runner->failed_first = runner->failed_last = (Datum) 0;
+	return NULL;
+}
+
+/*
+ * Note where it happened, in runner and error.  False if that cannot be had,
+ * as for an error before any key was read.
+ */
+static bool
+locate_failure(SiterRunner *runner, ErrorData *error)
+{
+	ErrorData  *locate_error;
+
+	runner->failed_first = runner->failed_last = (Datum) 0;
+	runner->bad_error = error;
+	locate_error = siter_runner_transact(runner, siter_attempt_locate_failure,
+										 true);
+	if (locate_error != NULL)
+		FreeErrorData(locate_error);
+	return runner->failed_last != (Datum) 0;
+}
+
+/*
+ * Does the error end the run?  Only what the source, the callback or the
+ * commit said can be about a row.
+ */
+static bool
+is_final(SiterRunner *runner, const ErrorData *error)
+{
+	if (!runner->job->skip_errors ||
+		siter_failure_classify(error->sqlerrcode) == SITER_FAILURE_FATAL)
+		return true;
+
+	switch (runner->attempt.phase)
+	{
+		case SITER_PHASE_READ:
+		case SITER_PHASE_CALL:
+		case SITER_PHASE_COMMIT:
+			return false;
+		default:
+			return true;
+	}
+}
+
+/* If so, and how long to rest before; counted as a retry */
+static bool
+may_try_again(SiterRunner *runner, const ErrorData *error)
+{
+	int			retries = runner->trouble.retries;
+
+	if (siter_failure_classify(error->sqlerrcode) != SITER_FAILURE_RETRY ||
+		retries >= runner->job->max_retries)
+		return false;
+
+	/* between a half and all of it, so that two do not meet again */
+	runner->rest_ms = Min(MAX_BACKOFF_MS,
+						  (int64) MIN_BACKOFF_MS << Min(retries, 16));
+	runner->rest_ms -= pg_prng_uint64_range(&pg_global_prng_state, 0,
+											runner->rest_ms / 2);
+	runner->trouble.retries++;
+	runner->retries++;
+	return true;
+}
+
+/* What has been committed */
+static void
+move_position(SiterRunner *runner)
+{
+	SiterAttempt *attempt = &runner->attempt;
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
+
+	if (attempt->position != NULL)
+	{
+		if (runner->position != NULL)
+			pfree(runner->position);
+		if (runner->position_text != (Datum) 0)
+			pfree(DatumGetPointer(runner->position_text));
+		runner->position = siter_key_copy(runner->keyset, attempt->position);
+		runner->position_text = datumCopy(attempt->position_text, false, -1);
+	}
+	runner->done = attempt->done;
+	if (runner->window != NULL)
+		pfree(runner->window);
+	runner->window = NULL;
+	MemoryContextSwitchTo(oldcontext);
+}
+
+static void
+account(SiterRunner *runner)
+{
+	SiterCounters *count = &runner->attempt.count;
+
+	runner->total.rows += count->rows;
+	runner->total.batches += count->batches;
+	runner->total.skipped += count->skipped;
+	runner->total.retries += count->retries;
+	runner->total.not_called += count->not_called;
+	runner->retries -= count->retries;
+}
+
+/* Between two batches: is there a reason to stop? */
+static SiterOutcome
+why_stop(SiterRunner *runner, SiterBudget *budget)
+{
+	SiterCounters *count = &runner->attempt.count;
+
+	if (runner->stop_requested)
+		return runner->job->cancel_requested ?
+			SITER_OUTCOME_CANCELLED : SITER_OUTCOME_PAUSED;
+
+	if (budget->rows > 0)
+		budget->rows -= Min(count->rows, budget->rows);
+	if (budget->rows == 0)
+		return SITER_OUTCOME_STOPPED;
+
+	/* an attempt that has come to nothing is no batch yet */
+	if (budget->deadline != 0 && count->rows > 0 &&
+		GetCurrentTimestamp() >= budget->deadline)
+		return SITER_OUTCOME_STOPPED;
+	return SITER_OUTCOME_NONE;
+}
+
+/* Sleep, holding nothing; a cancel or a shutdown ends it at once */
+static void
+rest(SiterRunner *runner)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  runner->rest_ms);
+
+	for (;;)
+	{
+		long		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+														 end);
+
+		if (ms <= 0)
+			return;
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 ms, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+ErrorData *
+siter_runner_retry_rows(SiterRunner *runner, List *rows,
+						SiterBudget *budget, SiterOutcome *outcome)
+{
+	ErrorData  *error = NULL;
+	ListCell   *lc;
+
+	*outcome = SITER_OUTCOME_NONE;
+	memset(&runner->trouble, 0, sizeof(SiterTrouble));
+	foreach(lc, rows)
+	{
+		MemoryContextReset(runner->attempt_context);
+		error = retry_row(runner, (SiterSkippedRow *) lfirst(lc));
+		if (error != NULL)
+			break;
+		runner->retried++;
+		runner->stop_requested = runner->job->pause_requested ||
+			runner->job->cancel_requested;
+		runner->attempt.count.rows = 1;
+		*outcome = why_stop(runner, budget);
+		if (*outcome != SITER_OUTCOME_NONE)
+			break;
+	}
+	return error;
+}
+
+/* NULL if it went well or is set aside again, else a final error */
+static ErrorData *
+retry_row(SiterRunner *runner, const SiterSkippedRow *row)
+{
+	ErrorData  *error;
+
+	runner->bad_row = *row;
+	runner->trouble.retries = 0;
+	while ((error = siter_runner_transact(runner, siter_attempt_retry,
+										  true)) != NULL)
+	{
+		runner->bad_row.attempts++;
+		if (!may_try_again(runner, error))
+			break;
+		FreeErrorData(error);
+		error = siter_runner_transact(runner, rest, false);
+		if (error != NULL)
+			return error;
+	}
+	if (error == NULL)
+		return NULL;
+	if (siter_failure_classify(error->sqlerrcode) == SITER_FAILURE_FATAL ||
+		(runner->attempt.phase != SITER_PHASE_READ &&
+		 runner->attempt.phase != SITER_PHASE_CALL &&
+		 runner->attempt.phase != SITER_PHASE_COMMIT))
+		return error;
+
+	(void) locate_failure(runner, error);
+	runner->bad_error = error;
+	runner->bad_row_unreadable = runner->attempt.phase == SITER_PHASE_READ;
+	return siter_runner_transact(runner, siter_attempt_skip_again, true);
+}

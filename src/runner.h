@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * runner.h
+ *	  Working on a job: transaction after transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_RUNNER_H
+#define SITER_RUNNER_H
+
+#include "attempt.h"
+#include "datatype/timestamp.h"
+
+/* How much may be done */
+typedef struct SiterBudget
+{
+	TimestampTz deadline;		/* 0: none */
+	int64		rows;			/* still to be had; -1: no limit */
+} SiterBudget;
+
+typedef enum SiterOutcome
+{
+	SITER_OUTCOME_NONE,			/* still at it */
+	SITER_OUTCOME_FINISHED,
+	SITER_OUTCOME_STOPPED,		/* the budget is used up, or a cancel came */
+	SITER_OUTCOME_PAUSED,
+	SITER_OUTCOME_CANCELLED,
+	SITER_OUTCOME_FAILED
+} SiterOutcome;
+
+typedef void (*SiterWork) (SiterRunner *runner);
+
+/*
+ * Initialize a runner (all zeroes) for a job whose lock is held.  "context",
+ * in which it lives, must outlive transactions.  SPI must be connected,
+ * non-atomic.  Work that has more to remember extends the struct.
+ */
+extern void siter_runner_init(SiterRunner *runner, MemoryContext context,
+							  SiterJob *job);
+
+/*
+ * Do a piece of work in a transaction of its own and commit it.  Returns NULL
+ * or, with nothing done, the error; either way the transaction is a new one.
+ * Without "snapshot" no snapshot is held meanwhile, and no catalog may be
+ * looked at.
+ */
+extern ErrorData *siter_runner_transact(SiterRunner *runner, SiterWork work,
+										bool snapshot);
+
+/*
+ * Work on one slice, committing batch by batch, until it is done, the budget
+ * is used up, or the job is to be paused or cancelled; *outcome says which.
+ * Returns NULL or the error that ended it; nothing of the last batch is kept
+ * then.
+ */
+extern ErrorData *siter_runner_work(SiterRunner *runner,
+									const SiterSlice *slice,
+									SiterBudget *budget,
+									SiterOutcome *outcome);
+
+/*
+ * Try rows that were set aside once more, each in a transaction of its own.
+ * "rows" are SiterSkippedRow *.  Outcome and result as above; outcome NONE
+ * when all have been tried.
+ */
+extern ErrorData *siter_runner_retry_rows(SiterRunner *runner, List *rows,
+										  SiterBudget *budget,
+										  SiterOutcome *outcome);
+
+#endif							/* SITER_RUNNER_H */

@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * writers.c
+ *	  Waiting for those who are writing to a table.
+ *
+ * A row that was inserted before a pass began, but committed after, would lie
+ * behind the position by the time it can be seen.  So a pass lets those finish
+ * who hold a lock that writers take, as CREATE INDEX CONCURRENTLY does, except
+ * that vacuum, whose lock looks like a writer's, is left alone: it adds no
+ * rows, and may take hours.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+
+#include "writers.h"
+
+/*
+ * Is it one of "transactions"?  Prepared transactions have no process and so
+ * are in nobody's list; they do write.
+ */
+static bool
+is_writer(VirtualTransactionId holder,
+		  const VirtualTransactionId *transactions, int ntransactions)
+{
+	if (VirtualTransactionIdIsRecoveredPreparedXact(holder))
+		return true;
+	for (int i = 0; i < ntransactions; i++)
+	{
+		if (VirtualTransactionIdEquals(holder, transactions[i]))
+			return true;
+	}
+	return false;
+}
+
+void
+siter_writers_wait(List *tables)
+{
+	List	   *holders = NIL;	/* of arrays of VirtualTransactionId */
+	VirtualTransactionId *transactions;
+	int			ntransactions;
+	ListCell   *lc;
+
+	foreach(lc, tables)
+	{
+		LOCKTAG		tag;
+
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(lc));
+		holders = lappend(holders, GetLockConflicts(&tag, ShareLock, NULL));
+	}
+
+	/* all but those of vacuums; who is gone by now need not be waited for */
+	transactions = GetCurrentVirtualXIDs(InvalidTransactionId, false, false,
+										 PROC_IN_VACUUM, &ntransactions);
+	foreach(lc, holders)
+	{
+		VirtualTransactionId *holder = lfirst(lc);
+
+		for (; VirtualTransactionIdIsValid(*holder); holder++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (is_writer(*holder, transactions, ntransactions))
+				(void) VirtualXactLock(*holder, true);
+		}
+	}
+}
