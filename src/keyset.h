@@ -85,6 +85,9 @@ typedef struct SiterKeyset
 
 	/* ORDER BY is to be a part of the source, not only of what is around it */
 	bool		order_inside;
+
+	/* Statements prepared so far (rangeplan.c), NULL if none */
+	struct SiterRangePlans *plans;
 } SiterKeyset;
 
 /*

@@ -70,7 +70,7 @@ static char *explain(const SiterKeyset *keyset, PlannedStmt *stmt);
 static char *index_hint(const SiterKeyset *keyset);
 
 int
-siter_plancheck_enter(void)
+siter_plancheck_enter(const SiterKeyset *keyset)
 {
 	/* jit: the price of a disabled node would set it off */
 	static const char *const settings[][2] = {
@@ -78,8 +78,7 @@ siter_plancheck_enter(void)
 		{"enable_bitmapscan", "off"},
 		{"enable_sort", "off"},
 		{"enable_incremental_sort", "off"},
-		{"jit", "off"},
-		{"plan_cache_mode", "force_custom_plan"}
+		{"jit", "off"}
 	};
 	int			nestlevel = NewGUCNestLevel();
 
@@ -87,6 +86,14 @@ siter_plancheck_enter(void)
 		(void) set_config_option(settings[i][0], settings[i][1],
 								 PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
+
+	/* A plain table has but one good plan; for others, values may matter */
+	(void) set_config_option("plan_cache_mode",
+							 OidIsValid(keyset->table) &&
+							 keyset->table_relkind == RELKIND_RELATION ?
+							 "force_generic_plan" : "force_custom_plan",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	return nestlevel;
 }
 
@@ -115,7 +122,7 @@ siter_plancheck_plan(const SiterKeyset *keyset, const SiterKeySelect *select,
 static PlannedStmt *
 plan_usual_batch(const SiterKeyset *keyset)
 {
-	int			nestlevel = siter_plancheck_enter();
+	int			nestlevel = siter_plancheck_enter(keyset);
 	PlannedStmt *stmt = siter_plancheck_plan(keyset, &usual_batch, NULL);
 
 	siter_plancheck_leave(nestlevel);
@@ -126,7 +133,7 @@ char *
 siter_plancheck_explain(const SiterKeyset *keyset,
 						const SiterKeySelect *select, ParamListInfo params)
 {
-	int			nestlevel = siter_plancheck_enter();
+	int			nestlevel = siter_plancheck_enter(keyset);
 	PlannedStmt *stmt = siter_plancheck_plan(keyset, select, params);
 
 	siter_plancheck_leave(nestlevel);

@@ -19,7 +19,7 @@
  * plans made so.  An error in between needs no clean-up: the
  * (sub)transaction's abort restores the settings.
  */
-extern int	siter_plancheck_enter(void);
+extern int	siter_plancheck_enter(const SiterKeyset *keyset);
 extern void siter_plancheck_leave(int nestlevel);
 
 /*

@@ -3,10 +3,9 @@
  * range.c
  *	  Reading a key range of a source.
  *
- * Statements are prepared anew for each batch: planning costs little beside a
- * batch's rows, while a kept plan would have to be told of every change to
- * the source.  Since the values are known then, partitions outside the range
- * are not even opened.
+ * Statements are parsed once a run, and those on a plain table planned once,
+ * too.  Others are planned anew for each batch, as then, with the values
+ * known, partitions outside the range are not even opened.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,14 +19,15 @@
 #include "compat.h"
 #include "plancheck.h"
 #include "range.h"
+#include "rangeplan.h"
 
 /* Keys are counted so many at a time */
 #define COUNT_CHUNK 10000
 
 static SiterWalk *open_walk(SiterKeyset *keyset, const SiterRange *range,
-							SiterKeySelect *select, int chunk_size,
-							bool by_index);
-static Datum *range_values(const SiterKeyset *keyset, const SiterRange *range);
+							SiterKeySelect *select, int chunk_size);
+static void set_values(Datum *values, const SiterKeyset *keyset,
+					   const SiterRange *range);
 static ParamListInfo range_params(const SiterKeyset *keyset,
 								  const SiterRange *range,
 								  const SiterKeySelect *select);
@@ -48,7 +48,7 @@ siter_range_open(SiterKeyset *keyset, const SiterRange *range, int limit,
 		.order = SITER_ORDER_ASC,
 		.limit = limit
 	};
-	SiterWalk  *walk = open_walk(keyset, range, &select, limit, true);
+	SiterWalk  *walk = open_walk(keyset, range, &select, limit);
 
 	/* Without an upper bound there is no condition that an index could use */
 	if (range->upper != NULL)
@@ -84,7 +84,7 @@ one_key(SiterKeyset *keyset, const SiterRange *range, SiterKeyOrder order,
 		.offset = offset,
 		.limit = 1
 	};
-	SiterWalk  *walk = open_walk(keyset, range, &select, 1, true);
+	SiterWalk  *walk = open_walk(keyset, range, &select, 1);
 	SiterKey   *key = NULL;
 
 	if (siter_walk_fetch(walk))
@@ -96,72 +96,69 @@ one_key(SiterKeyset *keyset, const SiterRange *range, SiterKeyOrder order,
 
 SiterWalk *
 siter_range_open_keys(SiterKeyset *keyset, const SiterRange *range,
-					  char *source, int chunk_size)
+					  char *source_text, int chunk_size)
 {
 	SiterKeySelect select = {
+		.has_lower = range->lower != NULL,
+		.has_upper = range->upper != NULL,
 		.keys_only = true,
 		.order = SITER_ORDER_ASC
 	};
 	SiterKeyset other = *keyset;
+	SiterArgs	args = {0};
+	SiterSource *source;
+	SiterWalk  *walk;
 
-	if (source != NULL)
-		other.source = source;
-	return open_walk(&other, range, &select, chunk_size, false);
+	if (source_text != NULL)
+	{
+		other.source = source_text;
+		other.order_inside = false;
+	}
+	args.types = palloc_array(Oid, 2 * keyset->ncolumns);
+	args.nargs = siter_keysql_param_types(keyset, &select, args.types);
+	args.values = palloc_array(Datum, 2 * keyset->ncolumns);
+	set_values(args.values, keyset, range);
+	source = siter_source_prepare(siter_keysql_select(&other, &select), &args,
+								  0);
+	check_columns(keyset, source->tupdesc, true);
+	walk = siter_walk_open(source, chunk_size, NULL, NULL);
+	SPI_freeplan(source->plan);
+	return walk;
 }
 
 /*
- * Open a walk of our own making.  The portal keeps a copy of plan and
- * parameters, so that nothing but the walk is left: a run may open a million.
+ * Open a walk of our own making.  The portal keeps copies of plan and
+ * parameters.
  */
 static SiterWalk *
 open_walk(SiterKeyset *keyset, const SiterRange *range,
-		  SiterKeySelect *select, int chunk_size, bool by_index)
+		  SiterKeySelect *select, int chunk_size)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext scratch;
 	SiterSource *source;
-	SiterArgs	args = {0};
 	SiterWalk  *walk;
-	char	   *sql;
-	int			nestlevel = 0;
-
-	scratch = AllocSetContextCreate(caller, "streamiter range",
-									ALLOCSET_SMALL_SIZES);
-	MemoryContextSwitchTo(scratch);
+	int			nestlevel;
 
 	select->has_lower = range->lower != NULL;
 	select->has_upper = range->upper != NULL;
-	sql = siter_keysql_select(keyset, select);
-	args.types = palloc_array(Oid, 2 * keyset->ncolumns);
-	args.nargs = siter_keysql_param_types(keyset, select, args.types);
-	args.values = range_values(keyset, range);
-	source = siter_source_prepare(sql, &args, 0);
-	check_columns(keyset, source->tupdesc, select->keys_only);
+	source = siter_rangeplan_get(keyset, select);
+	set_values(source->args.values, keyset, range);
 
-	MemoryContextSwitchTo(caller);
-	if (by_index)
-		nestlevel = siter_plancheck_enter();
+	nestlevel = siter_plancheck_enter(keyset);
 	walk = siter_walk_open(source, chunk_size, NULL, NULL);
-	if (by_index)
-		siter_plancheck_leave(nestlevel);
-
-	SPI_freeplan(source->plan);
-	MemoryContextDelete(scratch);
+	siter_plancheck_leave(nestlevel);
+	check_columns(keyset, walk->portal->tupDesc, select->keys_only);
 	return walk;
 }
 
 /* The parameters, as siter_keysql_param_types() orders them */
-static Datum *
-range_values(const SiterKeyset *keyset, const SiterRange *range)
+static void
+set_values(Datum *values, const SiterKeyset *keyset, const SiterRange *range)
 {
-	Datum	   *values = palloc_array(Datum, 2 * keyset->ncolumns);
 	const SiterKey *keys[] = {range->lower, range->upper};
-	int			n = 0;
 
 	for (int k = 0; k < lengthof(keys); k++)
 		for (int i = 0; keys[k] != NULL && i < keyset->ncolumns; i++)
-			values[n++] = keys[k]->values[i];
-	return values;
+			*values++ = keys[k]->values[i];
 }
 
 /* Nothing locks the source's tables between two batches: look again */
@@ -261,13 +258,15 @@ lock_rows(SiterKeyset *keyset, const SiterRange *range)
 	};
 	Oid		   *types = palloc_array(Oid, 2 * keyset->ncolumns);
 	int			ntypes = siter_keysql_param_types(keyset, &select, types);
-	int			nestlevel = siter_plancheck_enter();
+	Datum	   *values = palloc_array(Datum, 2 * keyset->ncolumns);
 	uint64		locked;
+	int			nestlevel;
 	int			rc;
 
+	set_values(values, keyset, range);
+	nestlevel = siter_plancheck_enter(keyset);
 	rc = SPI_execute_with_args(siter_keysql_select(keyset, &select),
-							   ntypes, types, range_values(keyset, range),
-							   NULL, false, 0);
+							   ntypes, types, values, NULL, false, 0);
 	siter_plancheck_leave(nestlevel);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "could not lock rows: %s", SPI_result_code_string(rc));
@@ -285,7 +284,7 @@ count_rows(SiterKeyset *keyset, const SiterRange *range, int64 limit)
 		.order = SITER_ORDER_ASC,
 		.limit = limit
 	};
-	SiterWalk  *walk = open_walk(keyset, range, &select, COUNT_CHUNK, true);
+	SiterWalk  *walk = open_walk(keyset, range, &select, COUNT_CHUNK);
 	uint64		rows;
 
 	while (siter_walk_fetch(walk))
@@ -357,9 +356,10 @@ range_params(const SiterKeyset *keyset, const SiterRange *range,
 {
 	Oid		   *types = palloc_array(Oid, 2 * keyset->ncolumns);
 	int			ntypes = siter_keysql_param_types(keyset, select, types);
-	Datum	   *values = range_values(keyset, range);
+	Datum	   *values = palloc_array(Datum, 2 * keyset->ncolumns);
 	ParamListInfo params = makeParamList(ntypes);
 
+	set_values(values, keyset, range);
 	for (int i = 0; i < ntypes; i++)
 	{
 		params->params[i].value = values[i];

@@ -92,11 +92,11 @@ extern void siter_range_explain(SiterKeyset *keyset, const SiterRange *range,
 
 /*
  * Open a walk over all keys of a range, ascending, with rows of the key's
- * columns only.  "source" is read instead of the keyset's own, unless it
- * is NULL; it must have the key's columns, too.  The planner chooses freely.
+ * columns only.  "source_text" is read instead of the keyset's own source, unless
+ * it is NULL; it must have the key's columns, too.  The planner chooses freely.
  */
 extern SiterWalk *siter_range_open_keys(SiterKeyset *keyset,
 										const SiterRange *range,
-										char *source, int chunk_size);
+										char *source_text, int chunk_size);
 
 #endif							/* SITER_RANGE_H */
