@@ -39,6 +39,7 @@
 #include "own.h"
 #include "registry.h"
 #include "statement.h"
+#include "table.h"
 
 /* A name is as long as an identifier may be */
 #define MAX_NAME_LENGTH (NAMEDATALEN - 1)
@@ -74,17 +75,19 @@ static const char *const delete_sql =
 " AND c.name OPERATOR(pg_catalog.=) $2";
 
 /* One's own first; then those of superusers, of which there may be two */
-static const char *const find_sql =
-"SELECT c.kind, c.statement, c.function_schema, c.function_name,"
-"  c.argument_types, r.rolname,"
-"  c.owner OPERATOR(pg_catalog.=) $1"
-" FROM streamiter.callback c"
-" JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.owner"
-" WHERE c.name OPERATOR(pg_catalog.=) $2"
-" AND (c.owner OPERATOR(pg_catalog.=) $1 OR r.rolsuper)"
-" ORDER BY c.owner OPERATOR(pg_catalog.=) $1 DESC, r.rolname LIMIT 2";
+static SiterTableStatement find_callback = {
+	"SELECT c.kind, c.statement, c.function_schema, c.function_name,"
+	"  c.argument_types, r.rolname,"
+	"  c.owner OPERATOR(pg_catalog.=) $1"
+	" FROM streamiter.callback c"
+	" JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.owner"
+	" WHERE c.name OPERATOR(pg_catalog.=) $2"
+	" AND (c.owner OPERATOR(pg_catalog.=) $1 OR r.rolsuper)"
+	" ORDER BY c.owner OPERATOR(pg_catalog.=) $1 DESC, r.rolname LIMIT 2",
+	2, {OIDOID, TEXTOID}
+};
 
-/* The columns of find_sql */
+/* The columns of find_callback */
 enum
 {
 	FIND_KIND = 1,
@@ -361,7 +364,7 @@ registry_insert(const char *name, SiterCallbackKind kind,
 	SPI_finish();
 }
 
-/* The value of a column of find_sql's first row, NULL if it is one */
+/* The value of a column of find_callback's first row, NULL if it is one */
 static char *
 found_text(int column)
 {
@@ -378,17 +381,15 @@ found_own(void)
 									  &isnull));
 }
 
-/* Run find_sql; false if there is no such callback.  SPI is connected. */
+/* Run find_callback; false if there is no such callback.  SPI is connected. */
 static bool
 find_row(const char *name)
 {
-	Oid			types[2] = {OIDOID, TEXTOID};
-	Datum		values[2];
+	SiterTableValue values[2];
 
-	values[0] = ObjectIdGetDatum(GetUserId());
-	values[1] = CStringGetTextDatum(name);
-	own_execute(find_sql, SPI_OK_SELECT, 2, types, values, NULL);
-	return SPI_processed > 0;
+	values[0] = SITER_VALUE(ObjectIdGetDatum(GetUserId()));
+	values[1] = siter_table_text_param(name);
+	return siter_table_execute(&find_callback, values) > 0;
 }
 
 /* Two superusers registered the name, and the user did not */
@@ -408,7 +409,7 @@ refuse_ambiguous(const char *name)
 }
 
 /*
- * The function that find_sql's first row stands for, if the user could call
+ * The function that find_callback's first row stands for, if the user could call
  * it by that name and it still is what was registered.
  */
 static Oid
