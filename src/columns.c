@@ -42,13 +42,6 @@ coerce_column(TupleDesc tupdesc, int attno, Oid type, int32 typmod)
 										  COERCE_IMPLICIT_CAST, -1);
 }
 
-Expr *
-siter_column_coerce(TupleDesc tupdesc, int attno, Oid type)
-{
-	/* parameters have no type modifier */
-	return coerce_column(tupdesc, attno, type, -1);
-}
-
 /* A row of anonymous type: what ROW(a, b, c) is */
 static Expr *
 columns_as_record(TupleDesc tupdesc)

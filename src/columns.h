@@ -18,12 +18,6 @@
 extern Expr *siter_column_var(TupleDesc tupdesc, int attno);
 
 /*
- * The column as a value of another type, under implicit casts; NULL if it
- * does not fit.
- */
-extern Expr *siter_column_coerce(TupleDesc tupdesc, int attno, Oid type);
-
-/*
  * All columns, in order, as one row of a composite type (dropped attributes
  * become NULL) or of type record; NULL if they do not fit.
  */

@@ -36,6 +36,7 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
+#include "parser/parse_func.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -102,6 +103,7 @@ row_function_call(SiterCallback *callback, TupleTableSlot *slot)
 	RowFunction *function = (RowFunction *) callback;
 	FunctionCallInfo fcinfo = function->fcinfo;
 	PgStat_FunctionCallUsage usage;
+	bool		any_null = false;
 
 	slot_getsomeattrs(slot, function->last_attno);
 	function->econtext->ecxt_scantuple = slot;
@@ -119,10 +121,12 @@ row_function_call(SiterCallback *callback, TupleTableSlot *slot)
 		else
 			value->value = ExecEvalExpr(arg->expr, function->econtext,
 										&value->isnull);
-		if (value->isnull && function->flinfo.fn_strict)
-			return false;
+		any_null |= value->isnull;
 	}
 
+	/* not before all arguments have been evaluated, as the executor does it */
+	if (any_null && function->flinfo.fn_strict)
+		return false;
 	if (function->may_inline && try_inline(function))
 		return function->pub.call_row(callback, slot);
 
@@ -253,31 +257,28 @@ default_args(HeapTuple tuple, int nmissing)
 	return list_copy_tail(list, list_length(list) - nmissing);
 }
 
-/* The columns by position, where they fit; NIL and *fits false if not */
-static List *
-args_by_position(Form_pg_proc proc, TupleDesc tupdesc, Oid *declared,
-				 bool *fits)
+/* Do the columns, by position, fit its parameters? */
+static bool
+takes_columns(Form_pg_proc proc, TupleDesc tupdesc)
 {
-	List	   *args = NIL;
 	Oid			actual[FUNC_MAX_ARGS];
 
-	*fits = (tupdesc->natts <= proc->pronargs &&
-			 tupdesc->natts >= proc->pronargs - proc->pronargdefaults);
-	if (!*fits)
-		return NIL;
-
+	if (tupdesc->natts > proc->pronargs ||
+		tupdesc->natts < proc->pronargs - proc->pronargdefaults)
+		return false;
 	for (int i = 0; i < tupdesc->natts; i++)
 		actual[i] = TupleDescAttr(tupdesc, i)->atttypid;
-	*fits = can_coerce_type(tupdesc->natts, actual, declared,
-							COERCION_IMPLICIT);
-	if (!*fits)
-		return NIL;
+	return can_coerce_type(tupdesc->natts, actual, proc->proargtypes.values,
+						   COERCION_IMPLICIT);
+}
 
-	/* polymorphic parameters take the types of what they are given */
-	(void) enforce_generic_type_consistency(actual, declared, tupdesc->natts,
-											proc->prorettype, false);
-	for (int i = 0; i < tupdesc->natts; i++)
-		args = lappend(args, siter_column_coerce(tupdesc, i + 1, declared[i]));
+static List *
+args_by_position(TupleDesc tupdesc)
+{
+	List	   *args = NIL;
+
+	for (int attno = 1; attno <= tupdesc->natts; attno++)
+		args = lappend(args, siter_column_var(tupdesc, attno));
 	return args;
 }
 
@@ -297,24 +298,51 @@ args_as_row(Form_pg_proc proc, TupleDesc tupdesc)
 	return row == NULL ? NIL : list_make1(row);
 }
 
+/*
+ * The call of these arguments, defaults included, with the casts they need.
+ * Polymorphic parameters and results take the types of what they are given.
+ */
+static FuncExpr *
+make_call(Form_pg_proc proc, List *args)
+{
+	Oid			actual[FUNC_MAX_ARGS];
+	Oid			declared[FUNC_MAX_ARGS];
+	Oid			rettype;
+	FuncExpr   *call;
+	ListCell   *lc;
+
+	foreach(lc, args)
+		actual[foreach_current_index(lc)] = exprType(lfirst(lc));
+	memcpy(declared, proc->proargtypes.values, sizeof(Oid) * proc->pronargs);
+	rettype = enforce_generic_type_consistency(actual, declared,
+											   proc->pronargs,
+											   proc->prorettype, false);
+	make_fn_arguments(NULL, args, actual, declared);
+
+	call = makeFuncExpr(proc->oid, rettype, args, InvalidOid, InvalidOid,
+						COERCE_EXPLICIT_CALL);
+	call->funcvariadic = (OidIsValid(proc->provariadic) &&
+						  proc->provariadic != ANYOID);
+	assign_expr_collations(NULL, (Node *) call);
+	return call;
+}
+
 static FuncExpr *
 build_call(const SiterCallbackDef *def, TupleDesc tupdesc)
 {
 	HeapTuple	tuple;
 	Form_pg_proc proc;
-	Oid			declared[FUNC_MAX_ARGS];
 	List	   *args;
-	bool		fits;
 	FuncExpr   *call;
 
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(def->function));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", def->function);
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	memcpy(declared, proc->proargtypes.values, sizeof(Oid) * proc->pronargs);
 
-	args = args_by_position(proc, tupdesc, declared, &fits);
-	if (!fits)
+	if (takes_columns(proc, tupdesc))
+		args = args_by_position(tupdesc);
+	else
 	{
 		args = args_as_row(proc, tupdesc);
 		if (args == NIL)
@@ -328,10 +356,7 @@ build_call(const SiterCallbackDef *def, TupleDesc tupdesc)
 					 errhint("Select what the function takes, in its order, with casts where needed.")));
 	}
 	args = list_concat(args, default_args(tuple, proc->pronargs - list_length(args)));
-
-	call = makeFuncExpr(def->function, proc->prorettype, args,
-						InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	call = make_call(proc, args);
 	ReleaseSysCache(tuple);
-	assign_expr_collations(NULL, (Node *) call);
 	return call;
 }

@@ -122,11 +122,16 @@ check_reads_only(CachedPlanSource *plansource)
 	if (list_length(plansource->query_list) == 1)
 		query = linitial_node(Query, plansource->query_list);
 
-	if (query == NULL || query->commandType != CMD_SELECT ||
-		query->utilityStmt != NULL)
+	/*
+	 * The tag is that of the statement as it was written; a rule may have made
+	 * a SELECT of something else.  SELECT INTO has the tag of a SELECT.
+	 */
+	if (query == NULL || plansource->commandTag != CMDTAG_SELECT ||
+		query->commandType != CMD_SELECT || query->utilityStmt != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_CURSOR_DEFINITION),
-				 errmsg("cannot walk a %s statement",
+				 errmsg("cannot walk %s",
+						plansource->commandTag == CMDTAG_SELECT ? "SELECT INTO" :
 						GetCommandTagName(plansource->commandTag)),
 				 errhint("Give one SELECT, VALUES or TABLE; what is to be done with each row goes into the callback.")));
 	if (query->hasModifyingCTE)

@@ -37,9 +37,9 @@ extern SiterArgs siter_args_from_record(HeapTupleHeader record);
  * live until SPI_finish().  cursor_options: CURSOR_OPT_FAST_PLAN or 0; NO
  * SCROLL is added.
  *
- * Errors: 42601 for an empty query, more than one statement, or arguments
- * that the query does not use; 42P11 for anything but a read-only SELECT,
- * VALUES or TABLE; and what parse analysis finds.
+ * Errors: 42601 for an empty query or more than one statement; 42P11 for
+ * anything but a read-only SELECT, VALUES or TABLE; 22023 for arguments that
+ * the query does not use; and what parse analysis finds.
  */
 extern SiterSource *siter_source_prepare(const char *query,
 										 const SiterArgs *args,
