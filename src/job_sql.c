@@ -307,6 +307,8 @@ streamiter_create_job(PG_FUNCTION_ARGS)
 	keyset = siter_keyset_create(job->source, job->key, job->allow_slow_plan);
 	job->key = key_names(keyset);
 	job->source_fingerprint = siter_keyset_fingerprint(keyset);
+	if (job->lock_rows)
+		siter_keyset_check_lockable(keyset);
 	job->callback_fingerprint = check_callback(job, keyset);
 	siter_job_insert(job);
 	siter_keyset_warn_unlogged(keyset);
@@ -363,6 +365,8 @@ renew_fingerprints(SiterJob *job, bool acknowledge)
 	SiterKeyset *keyset;
 
 	keyset = siter_keyset_create(job->source, job->key, job->allow_slow_plan);
+	if (job->lock_rows)
+		siter_keyset_check_lockable(keyset);
 	if (acknowledge)
 		job->source_fingerprint = siter_keyset_fingerprint(keyset);
 	job->callback_fingerprint = check_callback(job, keyset);
