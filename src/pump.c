@@ -290,18 +290,28 @@ try_rows(SiterPump *pump, int first, int nrows)
 	return failure;
 }
 
+static char *
+why_not_skipped(SiterPump *pump)
+{
+	if (pump->max_skips == 0)
+		return pstrdup(_("max_skips is 0: no row may be skipped."));
+	return psprintf(ngettext("%lld row was skipped before this one; max_skips allows no more.",
+							 "%lld rows were skipped before this one; max_skips allows no more.",
+							 pump->skipped),
+					(long long) pump->skipped);
+}
+
 /* Set a row aside, telling the caller all that there is to tell about it */
 static void
 skip_row(SiterPump *pump, int row, ErrorData *failure)
 {
 	char	   *values;
+	ErrorContextCallback *context_stack = error_context_stack;
 
 	if (pump->skipped == pump->max_skips)
 	{
-		failure->hint = psprintf("%s%s" INT64_FORMAT " rows were skipped before this one; max_skips allows no more.",
-								 failure->hint ? failure->hint : "",
-								 failure->hint ? "\n" : "",
-								 pump->skipped);
+		failure->hint = failure->hint == NULL ? why_not_skipped(pump) :
+			psprintf("%s\n%s", failure->hint, why_not_skipped(pump));
 		ReThrowError(failure);
 	}
 
@@ -309,7 +319,9 @@ skip_row(SiterPump *pump, int row, ErrorData *failure)
 	if (pump->skipped > MAX_SKIP_WARNINGS)
 		return;
 
+	/* the failure's context names already what is on the stack */
 	values = describe_row(pump->walk, row);
+	error_context_stack = NULL;
 	ereport(WARNING,
 			(errcode(failure->sqlerrcode),
 			 errmsg("row " UINT64_FORMAT " skipped: %s",
@@ -319,6 +331,7 @@ skip_row(SiterPump *pump, int row, ErrorData *failure)
 			 errdetail("The row is %s.", values),
 			 failure->hint ? errhint("%s", failure->hint) : 0,
 			 failure->context ? errcontext("%s", failure->context) : 0));
+	error_context_stack = context_stack;
 	if (pump->skipped == MAX_SKIP_WARNINGS &&
 		pump->max_skips > MAX_SKIP_WARNINGS)
 		ereport(WARNING,

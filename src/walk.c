@@ -187,11 +187,29 @@ siter_walk_fetch(SiterWalk *walk)
 	return run_portal(walk, &receiver);
 }
 
+/*
+ * Between batches the portal is open to anyone who finds its name in
+ * pg_cursors.  Rows that a callback has fetched from it would be missing here.
+ */
+static void
+check_position(SiterWalk *walk)
+{
+	if (walk->portal->portalPos != walk->rows)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_CURSOR_STATE),
+				 errmsg("cursor \"%s\" of the walk was moved by others",
+						walk->portal->name),
+				 errdetail("It is at row " UINT64_FORMAT ", the walk at row " UINT64_FORMAT ".",
+						   walk->portal->portalPos, walk->rows),
+				 errhint("Let the callback leave cursors alone that it has not opened.")));
+}
+
 static bool
 run_portal(SiterWalk *walk, WalkReceiver *receiver)
 {
 	if (walk->exhausted)
 		return false;
+	check_position(walk);
 
 	receiver->walk = walk;
 	siter_fetch(walk->portal, walk->chunk_size, &receiver->base);
