@@ -156,7 +156,7 @@ siter_fingerprint_compare(const char *stored, const char *current)
 		return psprintf(_("Function %s now belongs to \"%s\", not to \"%s\"."),
 						is[LINE_WHAT], is[LINE_OWNER], was[LINE_OWNER]);
 	if (strcmp(was[LINE_BODY], is[LINE_BODY]) != 0)
-		return psprintf(_("The callback, %s, has been replaced."),
+		return psprintf(_("The callback, %s, has been replaced or altered."),
 						is[LINE_WHAT]);
 	return psprintf(_("The callback, %s, is now a %s, it was a %s."),
 					is[LINE_WHAT], is[LINE_KIND], was[LINE_KIND]);

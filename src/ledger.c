@@ -174,7 +174,8 @@ static SiterTableStatement update_run = {
 	"  rows = COALESCE(s.rows OPERATOR(pg_catalog.-) r.base_rows, 0),"
 	"  batches = COALESCE(s.batches OPERATOR(pg_catalog.-) r.base_batches, 0),"
 	"  skipped = COALESCE(s.skipped OPERATOR(pg_catalog.-) r.base_skipped, 0),"
-	"  retries = COALESCE(s.retries OPERATOR(pg_catalog.-) r.base_retries, 0),"
+	"  retries = COALESCE(s.retries OPERATOR(pg_catalog.-) r.base_retries, 0)"
+	"   OPERATOR(pg_catalog.+) $11,"
 	"  not_called ="
 	"   COALESCE(s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0)"
 	" FROM (SELECT pg_catalog.sum(rows) AS rows,"
@@ -185,8 +186,8 @@ static SiterTableStatement update_run = {
 	"  FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1"
 	"  AND run_id OPERATOR(pg_catalog.=) $2) s"
 	" WHERE r.id OPERATOR(pg_catalog.=) $2",
-	10, {INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTARRAYOID, TEXTARRAYOID}
+	11, {INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID}
 };
 
 static SiterTableStatement last_run = {
@@ -407,9 +408,9 @@ error_params(const ErrorData *error, SiterTableValue *values)
 void
 siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
 					 const char *outcome, const ErrorData *error,
-					 Datum first_key, Datum last_key)
+					 Datum first_key, Datum last_key, int64 retries)
 {
-	SiterTableValue values[10];
+	SiterTableValue values[11];
 	int			n = 0;
 
 	values[n++] = job_param(job);
@@ -418,6 +419,7 @@ siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
 	n += error_params(error, &values[n]);
 	values[n++] = pointer_param(first_key);
 	values[n++] = pointer_param(last_key);
+	values[n++] = int64_param(retries);
 	(void) siter_table_execute(&update_run, values);
 }
 

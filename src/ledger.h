@@ -86,10 +86,14 @@ extern void siter_ledger_skip_again(const SiterRun *run,
 									const SiterSkippedRow *row,
 									const ErrorData *error);
 
-/* "error", and the keys it happened at, may be NULL and 0 */
+/*
+ * "error", and the keys it happened at, may be NULL and 0.  "retries" are
+ * those after the last checkpoint.
+ */
 extern void siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
 								 const char *outcome, const ErrorData *error,
-								 Datum first_key, Datum last_key);
+								 Datum first_key, Datum last_key,
+								 int64 retries);
 
 /* Forget position and rows set aside */
 extern void siter_ledger_forget(SiterJob *job);

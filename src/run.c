@@ -62,6 +62,7 @@ void
 siter_run(const char *name, SiterBudget *budget)
 {
 	SiterJob   *job = siter_job_get(name);
+	int32		id = job->id;
 	MemoryContext context;
 	MemoryContext oldcontext;
 	Run		   *run;
@@ -74,15 +75,20 @@ siter_run(const char *name, SiterBudget *budget)
 									ALLOCSET_DEFAULT_SIZES);
 	oldcontext = MemoryContextSwitchTo(context);
 	run = palloc0_object(Run);
-	job = siter_job_get(name);
+	job = siter_job_by_id(id);
 	MemoryContextSwitchTo(oldcontext);
+	if (job == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("job \"%s\" has been dropped", name)));
 
 	if (may_run(job))
 	{
+		/* from here on the job may be read again, and this copy freed */
 		siter_runner_init(&run->runner, context, job);
 		run_locked(run, budget);
 	}
-	siter_job_unlock(job->id);
+	siter_job_unlock(id);
 
 	if (run->error != NULL)
 		ReThrowError(run->error);
@@ -270,7 +276,8 @@ end_run(SiterRunner *runner)
 	siter_ledger_end_run(runner->job, &runner->run,
 						 outcome_names[run->outcome], run->error,
 						 run->error ? runner->failed_first : (Datum) 0,
-						 run->error ? runner->failed_last : (Datum) 0);
+						 run->error ? runner->failed_last : (Datum) 0,
+						 runner->retries);
 }
 
 /* An error that users often meet, and wonder about */
