@@ -44,6 +44,14 @@ GRANT USAGE ON SCHEMA streamiter TO PUBLIC;
 -- One statement and one cursor, with the caller's snapshot: each row comes
 -- once, whatever the callback does to the table.  After Django's
 -- QuerySet.iterator(chunk_size).
+--
+-- Errors, before any row is read: 22004 a NULL argument; 22023 no good
+-- chunk_size, on_error or max_skips, or more args than $n; 42601 no single
+-- statement; 42P11 one that writes or locks; 42P02 too few args; 42704 no such
+-- callback; 42883 no such function; 42725 a name that two superusers
+-- registered; 42501 no right to execute it; 42809 not a plain function, or a
+-- range statement; 42804 it does not fit the columns; 0A000 and 39000 a
+-- handler of another version, or none.  Then what query and callback raise.
 CREATE FUNCTION streamiter.for_each(
 	query text,
 	callback text,
@@ -77,7 +85,8 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 -- Returns the cursor's name.  It is an ordinary NO SCROLL cursor, planned to
 -- deliver its first rows soon, that sees what the calling statement sees:
 -- FETCH and CLOSE work on it, as do drivers.  It goes one way, and lives until
--- it is closed or its transaction ends.
+-- it is closed or its transaction ends.  After PL/pgSQL's functions that return
+-- a refcursor.
 --
 -- Errors: 22004 no query; 22023 no good chunk_size; 42601 and 42P11 no good
 -- query, as for for_each().
@@ -117,7 +126,8 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 -- Callbacks and their registry
 --
 
--- What a native callback's handler returns; see streamiter.h.
+-- What a native callback's handler returns; see streamiter.h.  After
+-- index_am_handler: no value of it can be written or read in SQL.
 CREATE TYPE streamiter.callback_handler;
 
 CREATE FUNCTION streamiter.callback_handler_in(cstring)
