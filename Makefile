@@ -14,6 +14,10 @@ REGRESS = \
 	iterator \
 	registry \
 	security \
+	keys \
+	sources \
+	job \
+	job_errors \
 
 REGRESS_OPTS = --load-extension=streamiter
 

@@ -62,7 +62,8 @@ typedef struct SiterKeyset
 
 	/*
 	 * The one table, if each row of the source is a row of it and the key's
-	 * columns are its columns; InvalidOid for views, joins and such.
+	 * columns are its columns, maybe through simple views; InvalidOid for
+	 * joins and such.
 	 */
 	Oid			table;
 	char		table_relkind;	/* of that table */

@@ -29,7 +29,7 @@
 
 static void check_clauses(Query *query);
 static void check_volatile(Query *query);
-static void check_catalogs(Query *query);
+static void check_tables(Query *query);
 static Oid	the_one_table(Query *query, char *relkind);
 static bool collect_tables(Node *node, SiterKeyShape *shape);
 static void add_table(SiterKeyShape *shape, RangeTblEntry *rte);
@@ -40,7 +40,7 @@ siter_keyshape_analyze(Query *query)
 	SiterKeyShape *shape = palloc0_object(SiterKeyShape);
 
 	check_clauses(query);
-	check_catalogs(query);
+	check_tables(query);
 
 	shape->only_foreign = true;
 	(void) collect_tables((Node *) query, shape);
@@ -142,7 +142,7 @@ siter_keyshape_volatile(Node *node)
  * some of their keys are not enforced.  A view that reads some may be walked.
  */
 static void
-check_catalogs(Query *query)
+check_tables(Query *query)
 {
 	ListCell   *lc;
 
@@ -150,6 +150,9 @@ check_catalogs(Query *query)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
+		if (rte->tablesample != NULL)
+			refuse_clause("TABLESAMPLE",
+						  "Leave rows out with WHERE and a condition that stays the same.");
 		if (rte->rtekind == RTE_RELATION && rte->inFromCl &&
 			IsCatalogRelationOid(rte->relid))
 			ereport(ERROR,
@@ -166,8 +169,8 @@ check_catalogs(Query *query)
 }
 
 /*
- * The table, if each row of the source is one row of one table: then what the
- * catalog says of the table holds for the source.
+ * The table, if each row of the source is one row of one table, maybe through
+ * simple views: then what the catalog says of the table holds for the source.
  */
 static Oid
 the_one_table(Query *query, char *relkind)
@@ -178,7 +181,9 @@ the_one_table(Query *query, char *relkind)
 	if (query->groupClause != NIL || query->groupingSets != NIL ||
 		query->havingQual != NULL || query->distinctClause != NIL ||
 		query->setOperations != NULL || query->hasAggs ||
-		query->hasWindowFuncs || list_length(query->jointree->fromlist) != 1)
+		query->hasWindowFuncs || query->hasTargetSRFs ||
+		query->limitCount != NULL || query->limitOffset != NULL ||
+		list_length(query->jointree->fromlist) != 1)
 		return InvalidOid;
 
 	from = (Node *) linitial(query->jointree->fromlist);
@@ -186,6 +191,8 @@ the_one_table(Query *query, char *relkind)
 		return InvalidOid;
 
 	rte = rt_fetch(((RangeTblRef *) from)->rtindex, query->rtable);
+	if (rte->rtekind == RTE_SUBQUERY)
+		return the_one_table(rte->subquery, relkind);
 	if (rte->rtekind != RTE_RELATION || rte->tablesample != NULL)
 		return InvalidOid;
 

@@ -6,10 +6,11 @@
  * Bounds are keys that are there, so any type will do, and skew evens out:
  * where the keys are dense, slices are narrow.  A big table is sampled by
  * pages (TABLESAMPLE SYSTEM), ignoring the source's filter: slices need not be
- * equal, there are several per worker.  What cannot be sampled (views, joins,
- * foreign tables, and ranges too narrow to be hit) is read once, its keys
- * only, in flat memory: of the keys seen so far only every n-th is kept, and
- * n doubles when there are too many.
+ * equal, there are several per worker.  What cannot be sampled (joins, foreign
+ * tables, tables that the user may not read but through a view, and ranges
+ * too narrow to be hit) is read once, its keys only, in flat memory: of the
+ * keys seen so far only every n-th is kept, and n doubles when there are too
+ * many.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +20,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -125,7 +127,8 @@ sampling_source(const SiterKeyset *keyset, int nslices)
 	bool		can_sample;
 	StringInfoData buf;
 
-	if (!OidIsValid(keyset->table))
+	if (!OidIsValid(keyset->table) ||
+		pg_class_aclcheck(keyset->table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		return NULL;
 	pages = table_pages(keyset->table, &can_sample);
 	if (!can_sample || pages <= 2 * wanted)
