@@ -16,6 +16,7 @@ REGRESS = \
 	security \
 	keys \
 	sources \
+	changes \
 	job \
 	job_errors \
 
@@ -23,6 +24,7 @@ REGRESS_OPTS = --load-extension=streamiter
 
 # One spec a line: src/test/specs/NAME.spec, src/test/expected/NAME.out.
 ISOLATION_SPECS = \
+	locked_keys \
 
 ISOLATION_OPTS = --inputdir=src/test --load-extension=streamiter
 
