@@ -8,29 +8,25 @@
  * Whatever the last batch left behind is looked at again: the job may have
  * been altered, the callback dropped, a right revoked.
  *
- * Memory: the attempt context is reset before each transaction.  What a batch
- * makes for the next one, prepared statements and native callbacks, lives in
- * the callback's own context.
+ * Memory: the attempt context is reset before each batch.  What a batch makes
+ * for the next one lives in contexts of its own: the job's, the keyset's, the
+ * callback's.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "attempt.h"
-#include "fingerprint.h"
-#include "guc.h"
 #include "range.h"
 
 /* What is streamed from the source for a range statement */
@@ -48,11 +44,6 @@ static int	begin(SiterRunner *runner);
 static SiterRange what_is_left(SiterRunner *runner);
 static void finish(SiterRunner *runner, int nestlevel);
 static void make_callback(SiterRunner *runner);
-static bool callback_is_as_checked(SiterJobCallback *cb,
-								   const SiterCallbackDef *def);
-static void note_checked(SiterJobCallback *cb, const SiterCallbackDef *def,
-						 int64 revision);
-static SiterCallbackDef *copy_def(const SiterCallbackDef *def);
 static void work_on_keys(SiterRunner *runner);
 static void note_key(TupleTableSlot *slot, void *arg);
 static void work_on_rows(SiterRunner *runner);
@@ -135,133 +126,11 @@ siter_attempt_validate(SiterRunner *runner)
 	finish(runner, nestlevel);
 }
 
-/*
- * The callback for this batch.  A function is looked up, locked and checked
- * anew each time, as dropping it or taking the right to call it must take
- * effect.  The plans of statements take care of that by themselves, and a
- * native callback has begun its walk and goes on with it.
- */
 static void
 make_callback(SiterRunner *runner)
 {
-	SiterJobCallback *cb = &runner->callback;
-	SiterJob   *job = runner->job;
-	SiterCallbackDef *def = siter_callback_resolve(job->callback);
-	MemoryContext oldcontext;
-
-	if (cb->revision != job->revision || !callback_is_as_checked(cb, def))
-	{
-		char	   *what;
-
-		what = siter_fingerprint_compare(job->callback_fingerprint,
-										 siter_fingerprint_callback(def));
-		if (what != NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("the callback of job \"%s\" is not what it was",
-							job->name),
-					 errdetail_internal("%s", what),
-					 errhint("If that is what you want, say so with streamiter.alter_job(%s, acknowledge => true).",
-							 quote_literal_cstr(job->name))));
-		siter_attempt_drop_callback(runner, true);
-		note_checked(cb, def, job->revision);
-	}
-	if (cb->keep)
-		return;
-
-	cb->callback = NULL;
-	cb->range = NULL;
-	if (def->kind == SITER_ROW_FUNCTION || def->kind == SITER_BATCH_FUNCTION)
-	{
-		cb->callback = siter_callback_prepare(def, runner->keyset->tupdesc,
-											  runner->limit, job->name);
-		return;
-	}
-
-	oldcontext = MemoryContextSwitchTo(cb->context);
-	def = copy_def(def);
-	if (def->kind == SITER_RANGE_STATEMENT)
-		cb->range = siter_range_statement_prepare(def, runner->keyset);
-	else
-		cb->callback = siter_callback_prepare(def, runner->keyset->tupdesc,
-											  runner->limit,
-											  pstrdup(job->name));
-	MemoryContextSwitchTo(oldcontext);
-	cb->keep = true;
-}
-
-static bool
-callback_is_as_checked(SiterJobCallback *cb, const SiterCallbackDef *def)
-{
-	HeapTuple	tuple;
-	bool		same;
-
-	if (!OidIsValid(def->function))
-		return cb->statement != NULL &&
-			strcmp(cb->statement, def->statement) == 0;
-
-	if (cb->function != def->function)
-		return false;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(def->function));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", def->function);
-	same = cb->function_xmin == HeapTupleHeaderGetRawXmin(tuple->t_data) &&
-		ItemPointerEquals(&cb->function_tid, &tuple->t_self);
-	ReleaseSysCache(tuple);
-	return same;
-}
-
-static void
-note_checked(SiterJobCallback *cb, const SiterCallbackDef *def,
-			 int64 revision)
-{
-	cb->revision = revision;
-	cb->function = def->function;
-	cb->statement = NULL;
-	if (OidIsValid(def->function))
-	{
-		HeapTuple	tuple = SearchSysCache1(PROCOID,
-											ObjectIdGetDatum(def->function));
-
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for function %u", def->function);
-		cb->function_xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-		cb->function_tid = tuple->t_self;
-		ReleaseSysCache(tuple);
-	}
-	else
-		cb->statement = MemoryContextStrdup(cb->context, def->statement);
-}
-
-static SiterCallbackDef *
-copy_def(const SiterCallbackDef *def)
-{
-	SiterCallbackDef *copy = palloc_object(SiterCallbackDef);
-
-	*copy = *def;
-	copy->name = pstrdup(def->name);
-	if (def->statement != NULL)
-		copy->statement = pstrdup(def->statement);
-	return copy;
-}
-
-void
-siter_attempt_drop_callback(SiterRunner *runner, bool end)
-{
-	SiterJobCallback *cb = &runner->callback;
-
-	if (cb->keep && cb->callback != NULL)
-	{
-		SiterCallback *callback = cb->callback;
-
-		if (end && callback->end != NULL)
-			callback->end(callback);
-		else if (!end && callback->abort != NULL)
-			callback->abort(callback);
-	}
-	memset(&cb->callback, 0, sizeof(SiterJobCallback) -
-		   offsetof(SiterJobCallback, callback));
-	MemoryContextReset(cb->context);
+	siter_job_callback_make(&runner->callback, runner->job, runner->keyset,
+							runner->limit);
 }
 
 void
@@ -319,8 +188,9 @@ work_on_keys(SiterRunner *runner)
 		return;
 
 	attempt->phase = SITER_PHASE_CALL;
-	(void) siter_range_statement_execute(runner->callback.range,
-										 attempt->first, attempt->last);
+	attempt->count.affected =
+		siter_range_statement_execute(runner->callback.range,
+									  attempt->first, attempt->last);
 }
 
 static void

@@ -8,9 +8,9 @@
 #ifndef SITER_ATTEMPT_H
 #define SITER_ATTEMPT_H
 
+#include "job_callback.h"
 #include "ledger.h"
 #include "position.h"
-#include "range_statement.h"
 
 /* What an attempt was doing when an error came */
 typedef enum SiterPhase
@@ -39,22 +39,6 @@ typedef struct SiterAttempt
 	bool		done;			/* the slice */
 	SiterCounters count;
 } SiterAttempt;
-
-/* The callback as it was last made, and what of it was checked */
-typedef struct SiterJobCallback
-{
-	MemoryContext context;		/* of what outlives a batch */
-	SiterCallback *callback;
-	SiterRangeStatement *range; /* instead, for range statements */
-	bool		keep;			/* it may be used again */
-
-	/* what the fingerprint was last compared for */
-	int64		revision;
-	Oid			function;
-	TransactionId function_xmin;
-	ItemPointerData function_tid;
-	char	   *statement;
-} SiterJobCallback;
 
 /* The runner's memory of failed attempts, until the bad row is behind it */
 typedef struct SiterTrouble
@@ -142,8 +126,5 @@ extern void siter_attempt_find_window(SiterRunner *runner);
 
 /* NULL keys that came in meanwhile; after the last batch */
 extern void siter_attempt_end_pass(SiterRunner *runner);
-
-/* Forget a callback that is kept, calling its end or abort */
-extern void siter_attempt_drop_callback(SiterRunner *runner, bool end);
 
 #endif							/* SITER_ATTEMPT_H */

@@ -47,8 +47,8 @@ const char *const siter_job_state_names[] = {
 };
 
 #define JOB_COLUMNS \
-	"id, owner::pg_catalog.oid, name, source, callback, key, chunk_size," \
-	" on_error, max_skips, recurrence, lock_rows, wait_for_writers," \
+	"id, owner::pg_catalog.oid, name, source, callback, statement, key," \
+	" chunk_size, on_error, max_skips, recurrence, lock_rows, wait_for_writers," \
 	" allow_slow_plan, batch_pause, lock_timeout, max_retries, search_path," \
 	" timezone, datestyle, intervalstyle, source_fingerprint," \
 	" callback_fingerprint, pause_requested, cancel_requested," \
@@ -56,8 +56,8 @@ const char *const siter_job_state_names[] = {
 
 enum
 {
-	JOB_ID = 1, JOB_OWNER, JOB_NAME, JOB_SOURCE, JOB_CALLBACK, JOB_KEY,
-	JOB_CHUNK_SIZE, JOB_ON_ERROR, JOB_MAX_SKIPS, JOB_RECURRENCE,
+	JOB_ID = 1, JOB_OWNER, JOB_NAME, JOB_SOURCE, JOB_CALLBACK,
+	JOB_STATEMENT, JOB_KEY, JOB_CHUNK_SIZE, JOB_ON_ERROR, JOB_MAX_SKIPS, JOB_RECURRENCE,
 	JOB_LOCK_ROWS, JOB_WAIT_FOR_WRITERS, JOB_ALLOW_SLOW_PLAN,
 	JOB_BATCH_PAUSE, JOB_LOCK_TIMEOUT, JOB_MAX_RETRIES, JOB_SEARCH_PATH,
 	JOB_TIMEZONE, JOB_DATESTYLE, JOB_INTERVALSTYLE, JOB_SOURCE_FINGERPRINT,
@@ -102,17 +102,17 @@ static SiterTableStatement find_namesake = {
 
 static SiterTableStatement insert_job = {
 	"INSERT INTO streamiter.job"
-	" (owner, name, source, callback, key, chunk_size, on_error, max_skips,"
+	" (owner, name, source, callback, statement, key, chunk_size, on_error, max_skips,"
 	"  recurrence, lock_rows, wait_for_writers, allow_slow_plan, batch_pause,"
 	"  lock_timeout, max_retries, search_path, timezone, datestyle,"
 	"  intervalstyle, source_fingerprint, callback_fingerprint)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
-	"  $13 OPERATOR(pg_catalog.*) interval '1 ms',"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
 	"  $14 OPERATOR(pg_catalog.*) interval '1 ms',"
-	"  $15, $16, $17, $18, $19, $20, $21)"
+	"  $15 OPERATOR(pg_catalog.*) interval '1 ms',"
+	"  $16, $17, $18, $19, $20, $21, $22)"
 	" ON CONFLICT (owner, name) DO NOTHING"
 	" RETURNING id",
-	21, {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, TEXTOID,
+	22, {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, TEXTOID,
 		INT8OID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, FLOAT8OID, FLOAT8OID,
 	INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
@@ -292,6 +292,7 @@ job_from_row(void)
 	job->name = siter_table_text(0, JOB_NAME);
 	job->source = siter_table_text(0, JOB_SOURCE);
 	job->callback = siter_table_text(0, JOB_CALLBACK);
+	job->statement = siter_table_text(0, JOB_STATEMENT);
 	deconstruct_array(DatumGetArrayTypeP(siter_table_value(0, JOB_KEY).value),
 					  TEXTOID, -1, false, TYPALIGN_INT,
 					  &names, NULL, &nnames);
@@ -385,6 +386,7 @@ siter_job_insert(SiterJob *job)
 	values[n++] = siter_table_text_param(job->name);
 	values[n++] = siter_table_text_param(job->source);
 	values[n++] = siter_table_text_param(job->callback);
+	values[n++] = siter_table_text_param(job->statement);
 	values[n++] = SITER_VALUE(PointerGetDatum(construct_array(names,
 															  list_length(job->key),
 															  TEXTOID, -1, false, TYPALIGN_INT)));

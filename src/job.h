@@ -22,6 +22,7 @@ typedef struct SiterJob
 	char	   *name;
 	char	   *source;
 	char	   *callback;
+	char	   *statement;		/* a range statement of its own, or NULL */
 	List	   *key;			/* of char *, column names */
 
 	/* settings */

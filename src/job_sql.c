@@ -14,31 +14,18 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
-#include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
-#include "utils/timestamp.h"
 
-#include "callback.h"
-#include "fingerprint.h"
 #include "job.h"
-#include "keyset.h"
+#include "job_define.h"
 #include "ledger.h"
 #include "options.h"
-#include "range_statement.h"
 #include "run.h"
-
-/* A name is as long as an identifier may be */
-#define MAX_NAME_LENGTH (NAMEDATALEN - 1)
 
 /* Settings in the order in which both create_job and alter_job have them */
 enum
@@ -97,23 +84,6 @@ choice(const char *value, const char *name, const char *first,
 					name, first, second, value)));
 }
 
-static int64
-interval_arg(FunctionCallInfo fcinfo, int argno, const char *name)
-{
-	Interval   *interval = PG_GETARG_INTERVAL_P(argno);
-	double		ms;
-
-	ms = ((double) interval->month * DAYS_PER_MONTH + interval->day) *
-		SECS_PER_DAY * 1000.0 + interval->time / 1000.0;
-	if (ms < 0 || ms > (double) PG_INT64_MAX / 1000000)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not be negative or endless", name)));
-
-	/* what is not nothing must not become it */
-	return (int64) ceil(ms);
-}
-
 /* The n-th setting, from argument "argno", which is not NULL */
 static void
 read_setting(FunctionCallInfo fcinfo, int argno, int setting, SiterJob *job)
@@ -147,10 +117,10 @@ read_setting(FunctionCallInfo fcinfo, int argno, int setting, SiterJob *job)
 			job->allow_slow_plan = PG_GETARG_BOOL(argno);
 			break;
 		case SETTING_BATCH_PAUSE:
-			job->batch_pause = interval_arg(fcinfo, argno, name);
+			job->batch_pause = siter_option_interval(fcinfo, argno, name);
 			break;
 		case SETTING_LOCK_TIMEOUT:
-			job->lock_timeout = interval_arg(fcinfo, argno, name);
+			job->lock_timeout = siter_option_interval(fcinfo, argno, name);
 			break;
 		case SETTING_MAX_RETRIES:
 			job->max_retries = PG_GETARG_INT32(argno);
@@ -197,16 +167,6 @@ default_setting(int setting, SiterJob *job)
 	}
 }
 
-static void
-check_name(const char *name)
-{
-	if (name[0] == '\0' || strlen(name) > MAX_NAME_LENGTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the name of a job must have 1 to %d bytes",
-						MAX_NAME_LENGTH)));
-}
-
 /* Array of column names; NIL for the primary key */
 static List *
 key_arg(FunctionCallInfo fcinfo, int argno)
@@ -236,56 +196,15 @@ key_arg(FunctionCallInfo fcinfo, int argno)
 	return key;
 }
 
-/* Those of a keyset, as they will be found again */
-static List *
-key_names(const SiterKeyset *keyset)
-{
-	List	   *key = NIL;
-
-	for (int i = 0; i < keyset->ncolumns; i++)
-		key = lappend(key, keyset->columns[i].name);
-	return key;
-}
-
-/*
- * Does the callback fit?  That of a native one is its own affair, and to ask
- * it would begin a walk.
- */
-static char *
-check_callback(const SiterJob *job, const SiterKeyset *keyset)
-{
-	SiterCallbackDef *def = siter_callback_resolve(job->callback);
-
-	if (def->kind == SITER_RANGE_STATEMENT)
-		(void) siter_range_statement_prepare(def, keyset);
-	else if (def->kind != SITER_NATIVE)
-		(void) siter_callback_prepare(def, keyset->tupdesc, 1, job->name);
-
-	if (job->lock_rows && def->kind == SITER_RANGE_STATEMENT)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("lock_rows is of no use with a range statement"),
-				 errdetail("The statement locks the rows that it changes by itself.")));
-	if (job->lock_rows && !keyset->proven_unique)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("lock_rows needs a source that is one table"),
-				 errdetail("Only there the catalog tells that no two rows have one key.")));
-	return siter_fingerprint_callback(def);
-}
-
 Datum
 streamiter_create_job(PG_FUNCTION_ARGS)
 {
 	SiterJob   *job = palloc0_object(SiterJob);
-	SiterKeyset *keyset;
 
-	job->owner = GetUserId();
 	job->name = siter_option_text(fcinfo, 0, "name");
 	job->source = siter_option_text(fcinfo, 1, "source");
 	job->callback = siter_option_text(fcinfo, 2, "callback");
 	job->key = key_arg(fcinfo, CREATE_KEY);
-	check_name(job->name);
 	for (int i = 0; i < NSETTINGS; i++)
 	{
 		if (!PG_ARGISNULL(CREATE_SETTINGS + i))
@@ -297,21 +216,9 @@ streamiter_create_job(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("%s must not be NULL", setting_names[i])));
 	}
-	siter_job_check_settings(job);
-	job->search_path = GetConfigOptionByName("search_path", NULL, false);
-	job->timezone = GetConfigOptionByName("TimeZone", NULL, false);
-	job->datestyle = GetConfigOptionByName("DateStyle", NULL, false);
-	job->intervalstyle = GetConfigOptionByName("IntervalStyle", NULL, false);
 
 	SPI_connect();
-	keyset = siter_keyset_create(job->source, job->key, job->allow_slow_plan);
-	job->key = key_names(keyset);
-	job->source_fingerprint = siter_keyset_fingerprint(keyset);
-	if (job->lock_rows)
-		siter_keyset_check_lockable(keyset);
-	job->callback_fingerprint = check_callback(job, keyset);
-	siter_job_insert(job);
-	siter_keyset_warn_unlogged(keyset);
+	siter_job_define(job);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -354,25 +261,6 @@ refuse_running(const SiterJob *job, const char *what)
 			 errhint("Pause it with streamiter.pause() and wait until its batch has committed.")));
 }
 
-/*
- * The source is analyzed, and the callback matched with it, as the job will
- * do it: with the search_path of its creation.
- */
-static void
-renew_fingerprints(SiterJob *job, bool acknowledge)
-{
-	int			nestlevel = siter_job_enter_settings(job);
-	SiterKeyset *keyset;
-
-	keyset = siter_keyset_create(job->source, job->key, job->allow_slow_plan);
-	if (job->lock_rows)
-		siter_keyset_check_lockable(keyset);
-	if (acknowledge)
-		job->source_fingerprint = siter_keyset_fingerprint(keyset);
-	job->callback_fingerprint = check_callback(job, keyset);
-	AtEOXact_GUC(true, nestlevel);
-}
-
 Datum
 streamiter_alter_job(PG_FUNCTION_ARGS)
 {
@@ -396,10 +284,17 @@ streamiter_alter_job(PG_FUNCTION_ARGS)
 	siter_job_check_settings(job);
 
 	if (!PG_ARGISNULL(ALTER_CALLBACK))
+	{
+		if (job->statement != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("job \"%s\" was made by streamiter.%s() and has no other callback",
+							name, job->callback)));
 		job->callback = siter_option_text(fcinfo, ALTER_CALLBACK, "callback");
+	}
 	if (acknowledge || !PG_ARGISNULL(ALTER_CALLBACK) ||
 		!PG_ARGISNULL(ALTER_SETTINGS + SETTING_LOCK_ROWS))
-		renew_fingerprints(job, acknowledge);
+		siter_job_redefine(job, acknowledge);
 	siter_job_update(job);
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -534,71 +429,15 @@ streamiter_drop_job(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Refuse where we could not commit, before anything is done */
-static void
-check_commit_allowed(FunctionCallInfo fcinfo)
-{
-	CallContext *context = (CallContext *) fcinfo->context;
-
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot run a job during recovery"),
-				 errhint("Run it on the primary server.")));
-	if (XactReadOnly)
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot run a job in a read-only transaction"),
-				 errhint("See the settings transaction_read_only and default_transaction_read_only.")));
-	if (context != NULL && IsA(context, CallContext) && !context->atomic)
-		return;
-
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-			 errmsg("cannot run a job here, since it commits after each batch"),
-			 IsSubTransaction() ?
-			 errhint("CALL it outside of blocks with an EXCEPTION clause, and of savepoints.") :
-			 IsTransactionBlock() ?
-			 errhint("Send the CALL alone: outside of BEGIN ... COMMIT, with the client's autocommit on, and not together with other statements in one string.") :
-			 errhint("CALL it from the top level or from a DO block or procedure: not from a function, not through EXECUTE, and not from a procedure that has a SET clause or is SECURITY DEFINER.")));
-}
-
-static SiterBudget
-budget_from_args(FunctionCallInfo fcinfo)
-{
-	SiterBudget budget = {0, -1};
-
-	if (!PG_ARGISNULL(1))
-	{
-		int64		ms = interval_arg(fcinfo, 1, "max_duration");
-
-		budget.deadline =
-			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
-	}
-	if (!PG_ARGISNULL(2))
-	{
-		budget.rows = PG_GETARG_INT64(2);
-		if (budget.rows < 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("max_rows must be at least 1")));
-	}
-	return budget;
-}
-
 Datum
 streamiter_run(PG_FUNCTION_ARGS)
 {
 	char	   *name;
 	SiterBudget budget;
 
-	check_commit_allowed(fcinfo);
+	siter_run_check_context(fcinfo);
 	name = siter_option_text(fcinfo, 0, "name");
-	budget = budget_from_args(fcinfo);
-	if (PG_ARGISNULL(3) || PG_GETARG_INT32(3) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a job cannot have more than one worker yet")));
+	budget = siter_run_budget(fcinfo, 1);
 
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	siter_run(name, &budget);

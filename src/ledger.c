@@ -31,13 +31,15 @@ static SiterTableStatement close_crashed_run = {
 	"  skipped = COALESCE(s.skipped OPERATOR(pg_catalog.-) r.base_skipped, 0),"
 	"  retries = COALESCE(s.retries OPERATOR(pg_catalog.-) r.base_retries, 0),"
 	"  not_called ="
-	"   COALESCE(s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0)"
+	"   COALESCE(s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0),"
+	"  affected = COALESCE(s.affected OPERATOR(pg_catalog.-) r.base_affected, 0)"
 	" FROM (SELECT pg_catalog.max(updated) AS updated,"
 	"   pg_catalog.max(pass) AS pass, pg_catalog.sum(rows) AS rows,"
 	"   pg_catalog.sum(batches) AS batches,"
 	"   pg_catalog.sum(skipped) AS skipped,"
 	"   pg_catalog.sum(retries) AS retries,"
-	"   pg_catalog.sum(not_called) AS not_called"
+	"   pg_catalog.sum(not_called) AS not_called,"
+	"   pg_catalog.sum(affected) AS affected"
 	"  FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1) s"
 	" WHERE r.job_id OPERATOR(pg_catalog.=) $1 AND r.outcome IS NULL",
 	1, {INT4OID}
@@ -53,11 +55,12 @@ static SiterTableStatement insert_run = {
 	"  pg_catalog.sum(rows) AS rows, pg_catalog.sum(batches) AS batches,"
 	"  pg_catalog.sum(skipped) AS skipped,"
 	"  pg_catalog.sum(retries) AS retries,"
-	"  pg_catalog.sum(not_called) AS not_called"
+	"  pg_catalog.sum(not_called) AS not_called,"
+	"  pg_catalog.sum(affected) AS affected"
 	" FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1)"
 	" INSERT INTO streamiter.run"
 	" (job_id, pid, started, pass, base_rows, base_batches, base_skipped,"
-	"  base_retries, base_not_called)"
+	"  base_retries, base_not_called, base_affected)"
 	" SELECT $1, $3, pg_catalog.clock_timestamp(),"
 	"  CASE WHEN s.over THEN s.pass OPERATOR(pg_catalog.+) 1"
 	"   ELSE COALESCE(s.pass, (SELECT COALESCE(pg_catalog.max(r.pass), 0)"
@@ -70,7 +73,8 @@ static SiterTableStatement insert_run = {
 	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.batches, 0) END,"
 	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.skipped, 0) END,"
 	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.retries, 0) END,"
-	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.not_called, 0) END"
+	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.not_called, 0) END,"
+	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.affected, 0) END"
 	" FROM s"
 	" RETURNING id, pass, NOT EXISTS (SELECT FROM streamiter.slice"
 	"  WHERE job_id OPERATOR(pg_catalog.=) run.job_id"
@@ -115,13 +119,14 @@ static SiterTableStatement checkpoint = {
 	"  skipped = skipped OPERATOR(pg_catalog.+) $9,"
 	"  retries = retries OPERATOR(pg_catalog.+) $10,"
 	"  not_called = not_called OPERATOR(pg_catalog.+) $11,"
+	"  affected = affected OPERATOR(pg_catalog.+) $12,"
 	"  updated = pg_catalog.clock_timestamp()"
 	" WHERE job_id OPERATOR(pg_catalog.=) $1"
 	" AND slice OPERATOR(pg_catalog.=) $2"
 	" AND run_id OPERATOR(pg_catalog.=) $3 AND NOT done"
 	" AND position IS NOT DISTINCT FROM $4",
-	11, {INT4OID, INT4OID, INT8OID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID,
-	INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
+	12, {INT4OID, INT4OID, INT8OID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID,
+	INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
 };
 
 static SiterTableStatement count_skipped = {
@@ -177,12 +182,14 @@ static SiterTableStatement update_run = {
 	"  retries = COALESCE(s.retries OPERATOR(pg_catalog.-) r.base_retries, 0)"
 	"   OPERATOR(pg_catalog.+) $11,"
 	"  not_called ="
-	"   COALESCE(s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0)"
+	"   COALESCE(s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0),"
+	"  affected = COALESCE(s.affected OPERATOR(pg_catalog.-) r.base_affected, 0)"
 	" FROM (SELECT pg_catalog.sum(rows) AS rows,"
 	"   pg_catalog.sum(batches) AS batches,"
 	"   pg_catalog.sum(skipped) AS skipped,"
 	"   pg_catalog.sum(retries) AS retries,"
-	"   pg_catalog.sum(not_called) AS not_called"
+	"   pg_catalog.sum(not_called) AS not_called,"
+	"   pg_catalog.sum(affected) AS affected"
 	"  FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1"
 	"  AND run_id OPERATOR(pg_catalog.=) $2) s"
 	" WHERE r.id OPERATOR(pg_catalog.=) $2",
@@ -289,7 +296,7 @@ siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 						int32 slice, Datum from, Datum to, bool done,
 						const SiterCounters *count)
 {
-	SiterTableValue values[11];
+	SiterTableValue values[12];
 
 	values[0] = job_param(job);
 	values[1] = SITER_VALUE(Int32GetDatum(slice));
@@ -302,6 +309,7 @@ siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 	values[8] = int64_param(count->skipped);
 	values[9] = int64_param(count->retries);
 	values[10] = int64_param(count->not_called);
+	values[11] = int64_param(count->affected);
 	return siter_table_execute(&checkpoint, values) == 1;
 }
 

@@ -22,6 +22,7 @@ typedef struct SiterCounters
 	int64		skipped;
 	int64		retries;		/* attempts made again */
 	int64		not_called;
+	int64		affected;		/* by range statements, as they say */
 } SiterCounters;
 
 typedef struct SiterRun

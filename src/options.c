@@ -7,7 +7,10 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "guc.h"
 #include "options.h"
@@ -61,4 +64,21 @@ siter_option_max_skips(FunctionCallInfo fcinfo, int argno)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_skips must not be negative")));
 	return max_skips;
+}
+
+int64
+siter_option_interval(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	Interval   *interval = PG_GETARG_INTERVAL_P(argno);
+	double		ms;
+
+	ms = ((double) interval->month * DAYS_PER_MONTH + interval->day) *
+		SECS_PER_DAY * 1000.0 + interval->time / 1000.0;
+	if (ms < 0 || ms > (double) PG_INT64_MAX / 1000000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be negative or endless", name)));
+
+	/* what is not nothing must not become it */
+	return (int64) ceil(ms);
 }

@@ -26,4 +26,8 @@ extern bool siter_option_on_error(const char *on_error);
 /* 0 or more; it must not be NULL */
 extern int64 siter_option_max_skips(FunctionCallInfo fcinfo, int argno);
 
+/* An interval in ms, 0 or more; it is not NULL.  A month has 30 days */
+extern int64 siter_option_interval(FunctionCallInfo fcinfo, int argno,
+								   const char *name);
+
 #endif							/* SITER_OPTIONS_H */

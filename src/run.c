@@ -13,13 +13,16 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "options.h"
 #include "run.h"
 #include "writers.h"
 
@@ -57,6 +60,62 @@ static void end_callback(SiterRunner *runner);
 static void end_run(SiterRunner *runner);
 static void complete_error(ErrorData *error);
 static void report(const Run *run);
+
+void
+siter_run_check_context(FunctionCallInfo fcinfo)
+{
+	CallContext *context = (CallContext *) fcinfo->context;
+
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot run a job during recovery"),
+				 errhint("Run it on the primary server.")));
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot run a job in a read-only transaction"),
+				 errhint("See the settings transaction_read_only and default_transaction_read_only.")));
+	if (context != NULL && IsA(context, CallContext) && !context->atomic)
+		return;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+			 errmsg("cannot run a job here, since it commits after each batch"),
+			 IsSubTransaction() ?
+			 errhint("CALL it outside of blocks with an EXCEPTION clause, and of savepoints.") :
+			 IsTransactionBlock() ?
+			 errhint("Send the CALL alone: outside of BEGIN ... COMMIT, with the client's autocommit on, and not together with other statements in one string.") :
+			 errhint("CALL it from the top level or from a DO block or procedure: not from a function, not through EXECUTE, and not from a procedure that has a SET clause or is SECURITY DEFINER.")));
+}
+
+SiterBudget
+siter_run_budget(FunctionCallInfo fcinfo, int argno)
+{
+	SiterBudget budget = {0, -1};
+
+	if (!PG_ARGISNULL(argno))
+	{
+		int64		ms = siter_option_interval(fcinfo, argno,
+											   "max_duration");
+
+		budget.deadline =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	}
+	if (!PG_ARGISNULL(argno + 1))
+	{
+		budget.rows = PG_GETARG_INT64(argno + 1);
+		if (budget.rows < 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("max_rows must be at least 1")));
+	}
+	if (PG_ARGISNULL(argno + 2) || PG_GETARG_INT32(argno + 2) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a job cannot have more than one worker yet")));
+	return budget;
+}
 
 void
 siter_run(const char *name, SiterBudget *budget)
@@ -177,7 +236,7 @@ run_locked(Run *run, SiterBudget *budget)
 
 	if (error != NULL)
 	{
-		siter_attempt_drop_callback(runner, false);
+		siter_job_callback_drop(&runner->callback, false);
 		complete_error(error);
 		run->error = error;
 		run->outcome = error->sqlerrcode == ERRCODE_QUERY_CANCELED ?
@@ -264,7 +323,7 @@ load_work(SiterRunner *runner)
 static void
 end_callback(SiterRunner *runner)
 {
-	siter_attempt_drop_callback(runner, true);
+	siter_job_callback_drop(&runner->callback, true);
 }
 
 static void

@@ -8,6 +8,7 @@
 #ifndef SITER_RUN_H
 #define SITER_RUN_H
 
+#include "fmgr.h"
 #include "runner.h"
 
 /*
@@ -17,5 +18,14 @@
  * is running already, paused, cancelled or finished: NOTICE, nothing done.
  */
 extern void siter_run(const char *name, SiterBudget *budget);
+
+/*
+ * For the procedures that run a job.  Refuse to be called where we could not
+ * commit, before anything is done: 2D000, 25006.
+ */
+extern void siter_run_check_context(FunctionCallInfo fcinfo);
+
+/* Arguments max_duration, max_rows and workers, the first being "argno" */
+extern SiterBudget siter_run_budget(FunctionCallInfo fcinfo, int argno);
 
 #endif							/* SITER_RUN_H */

@@ -434,6 +434,7 @@ account(SiterRunner *runner)
 	runner->total.skipped += count->skipped;
 	runner->total.retries += count->retries;
 	runner->total.not_called += count->not_called;
+	runner->total.affected += count->affected;
 	runner->retries -= count->retries;
 }
 

@@ -268,6 +268,8 @@ GRANT SELECT ON streamiter.callbacks TO PUBLIC;
 --
 --	revision		counts changes, so that the runner sees at a glance that
 --					there is none
+--	statement		a range statement of the job's own, made by a one-liner;
+--					callback says by which
 --	*_fingerprint	what a saved position depends on, as it was at creation
 --	last_forgotten_run	what reset has put behind us: runs up to this one say
 --					nothing about the job's state
@@ -277,6 +279,7 @@ CREATE TABLE streamiter.job (
 	name text COLLATE "C" NOT NULL,
 	source text NOT NULL,
 	callback text NOT NULL,
+	statement text,
 	key text[] NOT NULL,
 	chunk_size integer,
 	on_error text NOT NULL,
@@ -320,6 +323,7 @@ CREATE TABLE streamiter.slice (
 	skipped bigint NOT NULL DEFAULT 0,
 	retries bigint NOT NULL DEFAULT 0,
 	not_called bigint NOT NULL DEFAULT 0,
+	affected bigint NOT NULL DEFAULT 0,
 	updated timestamptz NOT NULL,
 	PRIMARY KEY (job_id, slice)
 ) WITH (fillfactor = 50);
@@ -341,11 +345,13 @@ CREATE TABLE streamiter.run (
 	skipped bigint,
 	retries bigint,
 	not_called bigint,
+	affected bigint,
 	base_rows bigint NOT NULL DEFAULT 0,
 	base_batches bigint NOT NULL DEFAULT 0,
 	base_skipped bigint NOT NULL DEFAULT 0,
 	base_retries bigint NOT NULL DEFAULT 0,
 	base_not_called bigint NOT NULL DEFAULT 0,
+	base_affected bigint NOT NULL DEFAULT 0,
 	sqlstate text,
 	message text,
 	detail text,
@@ -564,9 +570,10 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 CREATE VIEW streamiter.jobs WITH (security_barrier) AS
 SELECT j.name, j.owner, streamiter.job_state(j.id) AS state,
 	s.pass, s.rows, s.batches, k.skipped, s.retries, s.not_called,
+	s.affected,
 	r.started AS last_started, r.ended AS last_ended,
 	r.sqlstate, r.message,
-	j.source, j.callback, j.key, j.chunk_size, j.on_error, j.max_skips,
+	j.source, j.callback, j.statement, j.key, j.chunk_size, j.on_error, j.max_skips,
 	j.recurrence, j.lock_rows, j.wait_for_writers, j.allow_slow_plan,
 	j.batch_pause, j.lock_timeout, j.max_retries,
 	j.search_path, j.timezone, j.datestyle, j.intervalstyle,
@@ -577,7 +584,8 @@ CROSS JOIN LATERAL (
 		COALESCE(pg_catalog.sum(rows), 0)::bigint AS rows,
 		COALESCE(pg_catalog.sum(batches), 0)::bigint AS batches,
 		COALESCE(pg_catalog.sum(retries), 0)::bigint AS retries,
-		COALESCE(pg_catalog.sum(not_called), 0)::bigint AS not_called
+		COALESCE(pg_catalog.sum(not_called), 0)::bigint AS not_called,
+		COALESCE(pg_catalog.sum(affected), 0)::bigint AS affected
 	FROM streamiter.slice
 	WHERE job_id OPERATOR(pg_catalog.=) j.id) s
 CROSS JOIN LATERAL (
@@ -594,7 +602,8 @@ WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 -- slices: where the current pass stands.
 CREATE VIEW streamiter.slices WITH (security_barrier) AS
 SELECT j.name, j.owner, s.slice, s.pass, s.lower, s.upper, s.position, s.done,
-	s.rows, s.batches, s.skipped, s.retries, s.not_called, s.updated
+	s.rows, s.batches, s.skipped, s.retries, s.not_called, s.affected,
+	s.updated
 FROM streamiter.slice s
 JOIN streamiter.job j ON j.id OPERATOR(pg_catalog.=) s.job_id
 WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
@@ -613,6 +622,8 @@ SELECT j.name, j.owner, r.id AS run, r.pass, r.pid, r.started, r.ended,
 		AS retries,
 	COALESCE(r.not_called,
 		s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0) AS not_called,
+	COALESCE(r.affected,
+		s.affected OPERATOR(pg_catalog.-) r.base_affected, 0) AS affected,
 	r.sqlstate, r.message, r.detail, r.hint, r.context,
 	r.first_key, r.last_key
 FROM streamiter.run r
@@ -622,7 +633,8 @@ LEFT JOIN LATERAL (
 		pg_catalog.sum(batches)::bigint AS batches,
 		pg_catalog.sum(skipped)::bigint AS skipped,
 		pg_catalog.sum(retries)::bigint AS retries,
-		pg_catalog.sum(not_called)::bigint AS not_called
+		pg_catalog.sum(not_called)::bigint AS not_called,
+		pg_catalog.sum(affected)::bigint AS affected
 	FROM streamiter.slice
 	WHERE job_id OPERATOR(pg_catalog.=) r.job_id
 	AND pass OPERATOR(pg_catalog.=) r.pass) s ON r.outcome IS NULL

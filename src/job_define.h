@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_define.h
+ *	  Defining jobs: what has to fit, and what is recorded.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_JOB_DEFINE_H
+#define SITER_JOB_DEFINE_H
+
+#include "job.h"
+
+/*
+ * Check and insert a job of the current user's, of which name, source, key,
+ * callback or statement, and settings are given; the rest is filled in.  SPI
+ * must be connected.
+ */
+extern void siter_job_define(SiterJob *job);
+
+/*
+ * Match callback and settings with the source again, after a change; with
+ * "acknowledge" take the source as it is now.  Does not write.
+ */
+extern void siter_job_redefine(SiterJob *job, bool acknowledge);
+
+#endif							/* SITER_JOB_DEFINE_H */
