@@ -11,6 +11,10 @@ PGFILEDESC = "streamiter - walk a query in batches, inside the server"
 # installed and leaves nothing behind, so that any one of them runs alone.
 REGRESS = \
 	names \
+	guc \
+	walk \
+	batches \
+	args \
 	iterator \
 	registry \
 	security \

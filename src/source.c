@@ -21,6 +21,7 @@
 static CachedPlanSource *the_one_statement(SPIPlanPtr plan);
 static void check_reads_only(CachedPlanSource *plansource);
 static void check_uses_args(CachedPlanSource *plansource, int nargs);
+static void hint_at_args(void *arg);
 static void refuse_row_locks(void);
 
 SiterArgs
@@ -71,17 +72,23 @@ siter_source_prepare(const char *query, const SiterArgs *args,
 {
 	SiterSource *source = palloc0_object(SiterSource);
 	CachedPlanSource *plansource;
+	ErrorContextCallback errcallback;
 
 	source->query = pstrdup(query);
 	if (args != NULL)
 		source->args = *args;
 
+	errcallback.callback = hint_at_args;
+	errcallback.arg = NULL;
+	errcallback.previous = error_context_stack;
+	error_context_stack = &errcallback;
 	source->plan = SPI_prepare_cursor(query, source->args.nargs,
 									  source->args.types,
 									  cursor_options | CURSOR_OPT_NO_SCROLL);
 	if (source->plan == NULL)
 		elog(ERROR, "could not prepare source: %s",
 			 SPI_result_code_string(SPI_result));
+	error_context_stack = errcallback.previous;
 
 	plansource = the_one_statement(source->plan);
 	check_reads_only(plansource);
@@ -179,7 +186,18 @@ highest_param_walker(Node *node, int *highest)
 	return expression_tree_walker(node, highest_param_walker, highest);
 }
 
-/* Too few are found by parse analysis; too many are a mistake as well */
+/*
+ * Too few arguments are found by parse analysis, which cannot know where the
+ * parameters come from.
+ */
+static void
+hint_at_args(void *arg)
+{
+	if (geterrcode() == ERRCODE_UNDEFINED_PARAMETER)
+		errhint("The fields of args are $1, $2 and so on of the query.");
+}
+
+/* Too many are a mistake as well */
 static void
 check_uses_args(CachedPlanSource *plansource, int nargs)
 {
