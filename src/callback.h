@@ -60,12 +60,14 @@ struct SiterCallback
 	/*
 	 * May be NULL.  Put the call into the plan of the source, if nothing but
 	 * speed can tell the difference; returns whether that was done.  If so,
-	 * was_called, where it is not NULL, says for a row whether the plan called
-	 * the STRICT function.
+	 * count_call, where it is not NULL, is to be shown each row, with the
+	 * callback as "arg": it counts those for which the plan did not call the
+	 * STRICT function.
 	 */
 	bool		(*fuse) (SiterCallback *callback, PlannedStmt *plan);
-	bool		(*was_called) (SiterCallback *callback, TupleTableSlot *slot);
+	void		(*count_call) (TupleTableSlot *slot, void *arg);
 	bool		fused;
+	int64		not_called;		/* by the plan */
 
 	/*
 	 * May be NULL.  begin: called by siter_callback_prepare(), when the

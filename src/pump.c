@@ -4,9 +4,10 @@
  *	  Driving a callback over the batches of a walk.
  *
  * A row callback whose first error ends the walk is called while the row is
- * still in the executor's hands, or by the executor itself.  All others work on collected batches: those
- * that take a whole batch, and those whose bad rows are to be skipped, since
- * a batch may then have to be tried again in parts.
+ * still in the executor's hands, or by the executor itself.  All others work
+ * on collected batches: those that take a whole batch, and those whose bad
+ * rows are to be skipped, since a batch may then have to be tried again in
+ * parts.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +39,6 @@ static void scan_fused(SiterPump *pump);
 static void stream(SiterPump *pump);
 static void collect(SiterPump *pump);
 static void take_row(TupleTableSlot *slot, void *arg);
-static void count_not_called(TupleTableSlot *slot, void *arg);
 static void call_rows(SiterPump *pump, int first, int nrows);
 static void work_off_skipping(SiterPump *pump);
 static ErrorData *try_rows(SiterPump *pump, int first, int nrows);
@@ -85,15 +85,15 @@ drain(SiterPump *pump)
 		collect(pump);
 }
 
-/* The plan calls the callback; what it did not call is counted here */
+/* The plan calls the callback */
 static void
 scan_fused(SiterPump *pump)
 {
-	SiterRowConsumer consume =
-		pump->callback->was_called != NULL ? count_not_called : NULL;
+	SiterCallback *callback = pump->callback;
 
-	while (siter_walk_scan(pump->walk, consume, pump))
+	while (siter_walk_scan(pump->walk, callback->count_call, callback))
 	{
+		pump->not_called = callback->not_called;
 		siter_walk_note_memory(pump->walk);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -148,15 +148,6 @@ take_row(TupleTableSlot *slot, void *arg)
 	SiterPump  *pump = (SiterPump *) arg;
 
 	call_row(pump, slot, pump->walk->rows);
-}
-
-static void
-count_not_called(TupleTableSlot *slot, void *arg)
-{
-	SiterPump  *pump = (SiterPump *) arg;
-
-	if (!pump->callback->was_called(pump->callback, slot))
-		pump->not_called++;
 }
 
 /* The number of a collected row in the whole walk, from 1 */

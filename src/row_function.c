@@ -67,6 +67,7 @@ typedef struct RowFunction
 	RowArg	   *args;
 	bool		may_inline;		/* not tried yet */
 	ExprState  *inlined;		/* for row_function_eval() */
+	int			result_attno;	/* where the plan has its own call's result */
 } RowFunction;
 
 static bool row_function_call(SiterCallback *callback, TupleTableSlot *slot);
@@ -166,11 +167,19 @@ row_function_eval(SiterCallback *callback, TupleTableSlot *slot)
 	return true;
 }
 
-/* The plan has called a STRICT function, unless an argument was NULL */
-static bool
-row_function_was_called(SiterCallback *callback, TupleTableSlot *slot)
+/*
+ * The plan has called a STRICT function, unless an argument was NULL; then the
+ * result is NULL too, which is quicker to see.
+ */
+static void
+row_function_count_call(TupleTableSlot *slot, void *arg)
 {
-	return !any_arg_is_null((RowFunction *) callback, slot);
+	RowFunction *function = (RowFunction *) arg;
+
+	slot_getsomeattrs(slot, function->result_attno);
+	if (slot->tts_isnull[function->result_attno - 1] &&
+		any_arg_is_null(function, slot))
+		function->pub.not_called++;
 }
 
 static bool
@@ -181,7 +190,8 @@ row_function_fuse(SiterCallback *callback, PlannedStmt *plan)
 	if (!function->may_inline || !siter_fuse_call(plan, function->call))
 		return false;
 	if (function->flinfo.fn_strict)
-		callback->was_called = row_function_was_called;
+		callback->count_call = row_function_count_call;
+	function->result_attno = list_length(plan->planTree->targetlist);
 	return true;
 }
 

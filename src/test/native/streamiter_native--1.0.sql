@@ -80,3 +80,17 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE;
 CREATE FUNCTION streamiter_native_ask_api(version int)
 RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+--
+-- What walks are measured with, and against
+--
+
+-- Returns its argument.
+CREATE FUNCTION streamiter_native_same(bigint)
+RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+
+-- Runs a query without StreamIter and drops its rows: how many there were.
+CREATE FUNCTION streamiter_native_scan(query text)
+RETURNS bigint
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;

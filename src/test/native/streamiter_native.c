@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "extension/streamiter/streamiter.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -37,6 +38,8 @@ PG_FUNCTION_INFO_V1(streamiter_native_pull);
 PG_FUNCTION_INFO_V1(streamiter_native_pull_batches);
 PG_FUNCTION_INFO_V1(streamiter_native_run);
 PG_FUNCTION_INFO_V1(streamiter_native_ask_api);
+PG_FUNCTION_INFO_V1(streamiter_native_same);
+PG_FUNCTION_INFO_V1(streamiter_native_scan);
 
 /*
  * Counting
@@ -388,4 +391,35 @@ streamiter_native_ask_api(PG_FUNCTION_ARGS)
 							   true, NULL);
 	(void) get_api((uint32) PG_GETARG_INT32(0));
 	PG_RETURN_VOID();
+}
+
+/*
+ * For measuring
+ */
+
+/* The least that a row function in C can do */
+Datum
+streamiter_native_same(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
+}
+
+/* The least that reading rows takes: nobody receives them */
+Datum
+streamiter_native_scan(PG_FUNCTION_ARGS)
+{
+	SPIExecuteOptions options = {0};
+	uint64		rows;
+	int			rc;
+
+	options.read_only = true;
+	options.dest = CreateDestReceiver(DestNone);
+	SPI_connect();
+	rc = SPI_execute_extended(text_to_cstring(PG_GETARG_TEXT_PP(0)), &options);
+	if (rc < 0)
+		elog(ERROR, "SPI_execute_extended failed: %s",
+			 SPI_result_code_string(rc));
+	rows = SPI_processed;
+	SPI_finish();
+	PG_RETURN_INT64(rows);
 }
