@@ -15,6 +15,9 @@ REGRESS = \
 	walk \
 	batches \
 	args \
+	callbacks \
+	strict \
+	fused \
 	iterator \
 	registry \
 	security \
@@ -37,7 +40,8 @@ EXTRA_CLEAN = results output_iso tmp_check tmp_check_iso log \
 
 # The developers' targets build in a copy of this tree and find, or install,
 # their own PostgreSQL: they must not need the one that PGXS would ask for.
-DEV_TARGETS = help setup demo test bench crash-test lint format format-check hooks
+DEV_TARGETS = help setup demo test test-all-versions test-assert test-sanitize test-valgrind \
+	bench crash-test lint format format-check hooks
 
 ifneq ($(filter-out $(DEV_TARGETS),$(or $(MAKECMDGOALS),all)),)
 
@@ -77,6 +81,19 @@ setup demo bench lint format hooks:
 # make test TESTS="walk batches" runs only these topics of sql/
 test:
 	@src/tools/test $(addprefix -r ,$(TESTS))
+
+# All of these heed TESTS too
+test-all-versions:
+	@src/tools/test-on $(addprefix -r ,$(TESTS))
+
+test-assert:
+	@src/tools/test-on $(addprefix -r ,$(TESTS)) assert15 assert18
+
+test-sanitize:
+	@src/tools/test-on -m sanitize $(addprefix -r ,$(TESTS)) 15
+
+test-valgrind:
+	@src/tools/test-on -m valgrind $(addprefix -r ,$(TESTS)) assert15
 
 format-check:
 	@src/tools/format --check

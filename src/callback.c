@@ -49,13 +49,35 @@ siter_callback_resolve(const char *name)
 	return def;
 }
 
+/* What regprocedurein() says is short */
+static void
+hint_at_signature(void *arg)
+{
+	switch (geterrcode())
+	{
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_OBJECT:
+		case ERRCODE_UNDEFINED_SCHEMA:
+		case ERRCODE_INVALID_TEXT_REPRESENTATION:
+		case ERRCODE_SYNTAX_ERROR:
+			errhint("A signature is the function's name and the types of its parameters, such as 'f(bigint, text)'.");
+	}
+}
+
 static SiterCallbackDef *
 def_from_signature(const char *signature)
 {
 	SiterCallbackDef *def = palloc0_object(SiterCallbackDef);
 	Datum		function;
+	ErrorContextCallback errcallback;
 
+	errcallback.callback = hint_at_signature;
+	errcallback.arg = NULL;
+	errcallback.previous = error_context_stack;
+	error_context_stack = &errcallback;
 	function = DirectFunctionCall1(regprocedurein, CStringGetDatum(signature));
+	error_context_stack = errcallback.previous;
+
 	def->name = pstrdup(signature);
 	def->function = DatumGetObjectId(function);
 	def->kind = siter_native_is_handler(def->function) ?
