@@ -107,3 +107,11 @@ siter_job_redefine(SiterJob *job, bool acknowledge)
 	job->callback_fingerprint = check_callback(job, keyset);
 	AtEOXact_GUC(true, nestlevel);
 }
+
+void
+siter_job_default_settings(SiterJob *job)
+{
+	job->max_skips = SITER_DEFAULT_MAX_SKIPS;
+	job->wait_for_writers = true;
+	job->max_retries = SITER_DEFAULT_MAX_RETRIES;
+}

@@ -141,7 +141,7 @@ default_setting(int setting, SiterJob *job)
 			job->skip_errors = false;
 			break;
 		case SETTING_MAX_SKIPS:
-			job->max_skips = 10;
+			job->max_skips = SITER_DEFAULT_MAX_SKIPS;
 			break;
 		case SETTING_RECURRENCE:
 			job->repeat = false;
@@ -162,38 +162,9 @@ default_setting(int setting, SiterJob *job)
 			job->lock_timeout = 0;
 			break;
 		case SETTING_MAX_RETRIES:
-			job->max_retries = 5;
+			job->max_retries = SITER_DEFAULT_MAX_RETRIES;
 			break;
 	}
-}
-
-/* Array of column names; NIL for the primary key */
-static List *
-key_arg(FunctionCallInfo fcinfo, int argno)
-{
-	List	   *key = NIL;
-	Datum	   *names;
-	bool	   *nulls;
-	int			nnames;
-
-	if (PG_ARGISNULL(argno))
-		return NIL;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), TEXTOID, -1, false,
-					  TYPALIGN_INT, &names, &nulls, &nnames);
-	for (int i = 0; i < nnames; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("a column of the key must not be NULL")));
-		key = lappend(key, TextDatumGetCString(names[i]));
-	}
-	if (key == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the key must have at least one column"),
-				 errhint("NULL stands for the primary key.")));
-	return key;
 }
 
 Datum
@@ -204,7 +175,7 @@ streamiter_create_job(PG_FUNCTION_ARGS)
 	job->name = siter_option_text(fcinfo, 0, "name");
 	job->source = siter_option_text(fcinfo, 1, "source");
 	job->callback = siter_option_text(fcinfo, 2, "callback");
-	job->key = key_arg(fcinfo, CREATE_KEY);
+	job->key = siter_option_key(fcinfo, CREATE_KEY);
 	for (int i = 0; i < NSETTINGS; i++)
 	{
 		if (!PG_ARGISNULL(CREATE_SETTINGS + i))
