@@ -26,7 +26,6 @@ REGRESS = \
 	changes \
 	job \
 	job_errors \
-	job_oneliner \
 
 REGRESS_OPTS = --load-extension=streamiter
 

@@ -27,6 +27,8 @@
 #include "utils/snapmgr.h"
 
 #include "attempt.h"
+#include "batch_timer.h"
+#include "pace.h"
 #include "range.h"
 
 /* What is streamed from the source for a range statement */
@@ -41,6 +43,7 @@ typedef struct KeyScan
 } KeyScan;
 
 static int	begin(SiterRunner *runner);
+static void start_timer(SiterRunner *runner);
 static SiterRange what_is_left(SiterRunner *runner);
 static void finish(SiterRunner *runner, int nestlevel);
 static void make_callback(SiterRunner *runner);
@@ -58,20 +61,38 @@ static Datum bad_row_as_jsonb(SiterRunner *runner);
 static int
 begin(SiterRunner *runner)
 {
-	bool		changed;
 	int			nestlevel;
 
 	memset(&runner->attempt, 0, sizeof(SiterAttempt));
 	runner->attempt.row = -1;
 	runner->attempt.phase = SITER_PHASE_SETUP;
-
-	runner->job = siter_job_refresh(runner->job, &changed);
-	if (changed && runner->keyset != NULL)
-		runner->keyset->allow_slow_plan = runner->job->allow_slow_plan;
+	siter_attempt_refresh(runner);
 
 	nestlevel = siter_job_enter_settings(runner->job);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	return nestlevel;
+}
+
+void
+siter_attempt_refresh(SiterRunner *runner)
+{
+	bool		changed;
+
+	runner->job = siter_job_refresh(runner->job, &changed);
+	if (changed && runner->keyset != NULL)
+		runner->keyset->allow_slow_plan = runner->job->allow_slow_plan;
+}
+
+/* From here on the attempt may take as long as batch_timeout says */
+static void
+start_timer(SiterRunner *runner)
+{
+	int64		timeout = runner->job->pace.batch_timeout;
+
+	if (timeout > 0)
+		siter_batch_timer_start(timeout,
+								psprintf(_("a batch took longer than batch_timeout, " INT64_FORMAT " ms"),
+										 timeout));
 }
 
 /* The slice without what is done, or as much of it as is open now */
@@ -143,6 +164,8 @@ siter_attempt_batch(SiterRunner *runner)
 		runner->stop_requested = true;
 	else
 	{
+		siter_pace_choose_limit(runner);
+		start_timer(runner);
 		make_callback(runner);
 		if (runner->callback.range != NULL)
 			work_on_keys(runner);
@@ -421,6 +444,7 @@ siter_attempt_retry(SiterRunner *runner)
 	SiterAttempt *attempt = &runner->attempt;
 	SiterRange	range;
 
+	start_timer(runner);
 	make_callback(runner);
 	attempt->phase = SITER_PHASE_READ;
 	if (narrow_to_bad_row(runner, &range))

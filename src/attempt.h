@@ -10,6 +10,7 @@
 
 #include "job_callback.h"
 #include "ledger.h"
+#include "pacer.h"
 #include "position.h"
 
 /* What an attempt was doing when an error came */
@@ -78,7 +79,7 @@ typedef struct SiterRunner
 	SiterAttempt attempt;
 	SiterTrouble trouble;
 	SiterSlice	slice_text;		/* as it came from the table */
-	int64		rest_ms;		/* how long to rest */
+	SiterPacer	pacer;
 
 	/* where the last attempt failed, as text[]; 0 */
 	Datum		failed_first;
@@ -97,10 +98,13 @@ typedef struct SiterRunner
  * changes.
  */
 
+/* Read the job again: all the others do that too */
+extern void siter_attempt_refresh(SiterRunner *runner);
+
 /* Find and compare what the job depends on; for the start of a run */
 extern void siter_attempt_validate(SiterRunner *runner);
 
-/* The next batch: at most runner->limit rows */
+/* The next batch; sets runner->limit to the rows that it may have */
 extern void siter_attempt_batch(SiterRunner *runner);
 
 /* Set runner->bad_row aside, for runner->bad_error */

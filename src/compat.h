@@ -19,6 +19,7 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
@@ -112,5 +113,16 @@ siter_lock_held_by_me(const LOCKTAG *tag, LOCKMODE mode)
 	return LockHeldByMe(tag, mode, false);
 }
 #endif
+
+/* 17 has names for what extensions wait for */
+static inline uint32
+siter_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
 
 #endif							/* SITER_COMPAT_H */

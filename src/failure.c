@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "batch_timer.h"
 #include "failure.h"
 #include "utils/errcodes.h"
 
@@ -23,6 +24,8 @@ siter_failure_classify(int sqlstate)
 		case ERRCODE_T_R_DEADLOCK_DETECTED:
 		case ERRCODE_LOCK_NOT_AVAILABLE:
 			return SITER_FAILURE_RETRY;
+		case SITER_ERRCODE_TIMEOUT:
+			return SITER_FAILURE_SKIP;
 		case ERRCODE_ASSERT_FAILURE:
 			return SITER_FAILURE_FATAL;
 	}

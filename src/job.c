@@ -52,7 +52,7 @@ const char *const siter_job_state_names[] = {
 	" allow_slow_plan, batch_pause, lock_timeout, max_retries, search_path," \
 	" timezone, datestyle, intervalstyle, source_fingerprint," \
 	" callback_fingerprint, pause_requested, cancel_requested," \
-	" last_forgotten_run, revision"
+	" last_forgotten_run, revision, " SITER_PACE_COLUMNS
 
 enum
 {
@@ -62,7 +62,7 @@ enum
 	JOB_BATCH_PAUSE, JOB_LOCK_TIMEOUT, JOB_MAX_RETRIES, JOB_SEARCH_PATH,
 	JOB_TIMEZONE, JOB_DATESTYLE, JOB_INTERVALSTYLE, JOB_SOURCE_FINGERPRINT,
 	JOB_CALLBACK_FINGERPRINT, JOB_PAUSE_REQUESTED, JOB_CANCEL_REQUESTED,
-	JOB_LAST_FORGOTTEN_RUN, JOB_REVISION
+	JOB_LAST_FORGOTTEN_RUN, JOB_REVISION, JOB_PACE
 };
 
 static SiterTableStatement find_job = {
@@ -105,16 +105,19 @@ static SiterTableStatement insert_job = {
 	" (owner, name, source, callback, statement, key, chunk_size, on_error, max_skips,"
 	"  recurrence, lock_rows, wait_for_writers, allow_slow_plan, batch_pause,"
 	"  lock_timeout, max_retries, search_path, timezone, datestyle,"
-	"  intervalstyle, source_fingerprint, callback_fingerprint)"
+	"  intervalstyle, source_fingerprint, callback_fingerprint,"
+	"  " SITER_PACE_COLUMNS ")"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
 	"  $14 OPERATOR(pg_catalog.*) interval '1 ms',"
 	"  $15 OPERATOR(pg_catalog.*) interval '1 ms',"
 	"  $16, $17, $18, $19, $20, $21, $22)"
 	" ON CONFLICT (owner, name) DO NOTHING"
 	" RETURNING id",
-	22, {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, TEXTOID,
+	22 + SITER_NPACE_SETTINGS,
+	{OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, TEXTOID,
 		INT8OID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, FLOAT8OID, FLOAT8OID,
-	INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+		INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	SITER_PACE_TYPES}
 };
 
 static SiterTableStatement update_job = {
@@ -126,11 +129,14 @@ static SiterTableStatement update_job = {
 	"  max_retries = $12, source_fingerprint = $13,"
 	"  callback_fingerprint = $14, pause_requested = $15,"
 	"  cancel_requested = $16, last_forgotten_run = $17,"
+	"  (" SITER_PACE_COLUMNS ") ="
+	"   ROW($18, $19, $20, $21, $22, $23, $24, $25),"
 	"  revision = revision OPERATOR(pg_catalog.+) 1"
 	" WHERE id OPERATOR(pg_catalog.=) $1",
-	17, {INT4OID, TEXTOID, INT4OID, TEXTOID, INT8OID, TEXTOID, TEXTOID,
+	17 + SITER_NPACE_SETTINGS,
+	{INT4OID, TEXTOID, INT4OID, TEXTOID, INT8OID, TEXTOID, TEXTOID,
 		BOOLOID, BOOLOID, FLOAT8OID, FLOAT8OID, INT4OID, TEXTOID, TEXTOID,
-	BOOLOID, BOOLOID, INT8OID}
+	BOOLOID, BOOLOID, INT8OID, SITER_PACE_TYPES}
 };
 
 static SiterTableStatement delete_job = {
@@ -168,7 +174,6 @@ typedef struct JobFacts
 } JobFacts;
 
 static SiterJob *find(SiterTableStatement *statement, const char *name);
-static void refuse_name(const char *name) pg_attribute_noreturn();
 static SiterJob *job_from_row(void);
 static void job_tag(LOCKTAG *tag, int32 id);
 static SiterJobState resting_state(const JobFacts *facts);
@@ -176,53 +181,34 @@ static SiterJobState finished_state(const JobFacts *facts);
 static SiterJobState unfinished_state(const JobFacts *facts);
 
 SiterJob *
-siter_job_find(const char *name)
+siter_job_get(const char *name)
 {
 	return find(&find_job, name);
 }
 
 SiterJob *
-siter_job_get(const char *name)
-{
-	SiterJob   *job = find(&find_job, name);
-
-	if (job == NULL)
-		refuse_name(name);
-	return job;
-}
-
-SiterJob *
 siter_job_get_for_change(const char *name)
 {
-	SiterJob   *job = find(&find_job_for_change, name);
-
-	if (job == NULL)
-		refuse_name(name);
-	return job;
+	return find(&find_job_for_change, name);
 }
 
 static SiterJob *
 find(SiterTableStatement *statement, const char *name)
 {
 	SiterTableValue values[2];
-	SiterJob   *job = NULL;
+	SiterJob   *job;
+	char	   *owner;
 
 	values[0] = SITER_VALUE(ObjectIdGetDatum(GetUserId()));
 	values[1] = siter_table_text_param(name);
 	if (siter_table_execute(statement, values) > 0)
+	{
 		job = job_from_row();
-	SPI_freetuptable(SPI_tuptable);
-	return job;
-}
+		SPI_freetuptable(SPI_tuptable);
+		return job;
+	}
 
-/* The current user has no such job: does another? */
-static void
-refuse_name(const char *name)
-{
-	SiterTableValue value = siter_table_text_param(name);
-	char	   *owner;
-
-	if (siter_table_execute(&find_namesake, &value) == 0)
+	if (siter_table_execute(&find_namesake, &values[1]) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("job \"%s\" does not exist", name),
@@ -341,6 +327,7 @@ job_from_row(void)
 	job->cancel_requested = siter_table_bool(0, JOB_CANCEL_REQUESTED);
 	job->last_forgotten_run = siter_table_int64(0, JOB_LAST_FORGOTTEN_RUN);
 	job->revision = siter_table_int64(0, JOB_REVISION);
+	siter_pace_settings_from_row(&job->pace, JOB_PACE);
 
 	MemoryContextSwitchTo(oldcontext);
 	return job;
@@ -368,6 +355,7 @@ siter_job_check_settings(const SiterJob *job)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_retries must be between 0 and %d",
 						SITER_MAX_RETRIES)));
+	siter_pace_settings_check(&job->pace, job->chunk_size);
 }
 
 /* Those parameters that INSERT and UPDATE share, in their order */
@@ -417,7 +405,8 @@ siter_job_insert(SiterJob *job)
 	values[n++] = siter_table_text_param(job->intervalstyle);
 	values[n++] = siter_table_text_param(job->source_fingerprint);
 	values[n++] = siter_table_text_param(job->callback_fingerprint);
-	Assert(n == insert_job.nparams);
+	siter_pace_settings_to_params(&job->pace, &values[n]);
+	Assert(n + SITER_NPACE_SETTINGS == insert_job.nparams);
 
 	if (siter_table_execute(&insert_job, values) == 0)
 		ereport(ERROR,
@@ -442,7 +431,8 @@ siter_job_update(SiterJob *job)
 	values[n++] = SITER_VALUE(BoolGetDatum(job->pause_requested));
 	values[n++] = SITER_VALUE(BoolGetDatum(job->cancel_requested));
 	values[n++] = SITER_VALUE(Int64GetDatum(job->last_forgotten_run));
-	Assert(n == update_job.nparams);
+	siter_pace_settings_to_params(&job->pace, &values[n]);
+	Assert(n + SITER_NPACE_SETTINGS == update_job.nparams);
 
 	(void) siter_table_execute(&update_job, values);
 }

@@ -9,13 +9,11 @@
 #define SITER_JOB_H
 
 #include "nodes/pg_list.h"
+#include "pace_settings.h"
 #include "postgres_ext.h"
 
 #define SITER_MAX_BATCH_PAUSE_MS	(24 * 60 * 60 * 1000)
 #define SITER_MAX_RETRIES			1000
-
-#define SITER_DEFAULT_MAX_SKIPS		10
-#define SITER_DEFAULT_MAX_RETRIES	5
 
 typedef struct SiterJob
 {
@@ -39,6 +37,7 @@ typedef struct SiterJob
 	int64		batch_pause;	/* in ms */
 	int64		lock_timeout;	/* in ms; 0: as the session has it */
 	int			max_retries;
+	SiterPaceSettings pace;
 
 	/* of the session that created it */
 	char	   *search_path;
@@ -79,10 +78,7 @@ extern const char *const siter_job_state_names[];
 /* A job of the current user's: 42704 if there is none, 42501 if another's */
 extern SiterJob *siter_job_get(const char *name);
 
-/* The same, but NULL if there is none */
-extern SiterJob *siter_job_find(const char *name);
-
-/* As siter_job_get(), locked against other changes until the transaction ends */
+/* The same, locked against other changes until the transaction ends */
 extern SiterJob *siter_job_get_for_change(const char *name);
 
 /* NULL if it has been dropped */

@@ -13,6 +13,7 @@
 #include "fingerprint.h"
 #include "job_callback.h"
 #include "job_define.h"
+#include "throttle_query.h"
 
 /* A name is as long as an identifier may be */
 #define MAX_NAME_LENGTH (NAMEDATALEN - 1)
@@ -38,6 +39,7 @@ siter_job_define(SiterJob *job)
 	job->key = key_names(keyset);
 	job->source_fingerprint = siter_keyset_fingerprint(keyset);
 	job->callback_fingerprint = check_callback(job, keyset);
+	siter_job_check_throttle_query(job);
 	siter_job_insert(job);
 	siter_keyset_warn_unlogged(keyset);
 }
@@ -109,9 +111,13 @@ siter_job_redefine(SiterJob *job, bool acknowledge)
 }
 
 void
-siter_job_default_settings(SiterJob *job)
+siter_job_check_throttle_query(const SiterJob *job)
 {
-	job->max_skips = SITER_DEFAULT_MAX_SKIPS;
-	job->wait_for_writers = true;
-	job->max_retries = SITER_DEFAULT_MAX_RETRIES;
+	int			nestlevel;
+
+	if (job->pace.throttle_query == NULL)
+		return;
+	nestlevel = siter_job_enter_settings(job);
+	siter_throttle_query_check(job->pace.throttle_query);
+	AtEOXact_GUC(true, nestlevel);
 }

@@ -34,7 +34,8 @@ enum
 	SETTING_RECURRENCE, SETTING_LOCK_ROWS, SETTING_WAIT_FOR_WRITERS,
 	SETTING_ALLOW_SLOW_PLAN, SETTING_BATCH_PAUSE, SETTING_LOCK_TIMEOUT,
 	SETTING_MAX_RETRIES,
-	NSETTINGS
+	SETTING_PACE,				/* these: see pace_settings.h */
+	NSETTINGS = SETTING_PACE + SITER_NPACE_SETTINGS
 };
 
 static const char *const setting_names[] = {
@@ -88,8 +89,16 @@ choice(const char *value, const char *name, const char *first,
 static void
 read_setting(FunctionCallInfo fcinfo, int argno, int setting, SiterJob *job)
 {
-	const char *name = setting_names[setting];
+	const char *name;
 
+	if (setting >= SETTING_PACE)
+	{
+		siter_pace_setting_read(&job->pace, setting - SETTING_PACE,
+								fcinfo, argno);
+		return;
+	}
+
+	name = setting_names[setting];
 	switch (setting)
 	{
 		case SETTING_CHUNK_SIZE:
@@ -132,6 +141,9 @@ read_setting(FunctionCallInfo fcinfo, int argno, int setting, SiterJob *job)
 static void
 default_setting(int setting, SiterJob *job)
 {
+	if (setting >= SETTING_PACE)
+		siter_pace_setting_unset(&job->pace, setting - SETTING_PACE);
+
 	switch (setting)
 	{
 		case SETTING_CHUNK_SIZE:
@@ -141,7 +153,7 @@ default_setting(int setting, SiterJob *job)
 			job->skip_errors = false;
 			break;
 		case SETTING_MAX_SKIPS:
-			job->max_skips = SITER_DEFAULT_MAX_SKIPS;
+			job->max_skips = 10;
 			break;
 		case SETTING_RECURRENCE:
 			job->repeat = false;
@@ -162,9 +174,38 @@ default_setting(int setting, SiterJob *job)
 			job->lock_timeout = 0;
 			break;
 		case SETTING_MAX_RETRIES:
-			job->max_retries = SITER_DEFAULT_MAX_RETRIES;
+			job->max_retries = 5;
 			break;
 	}
+}
+
+/* Array of column names; NIL for the primary key */
+static List *
+key_arg(FunctionCallInfo fcinfo, int argno)
+{
+	List	   *key = NIL;
+	Datum	   *names;
+	bool	   *nulls;
+	int			nnames;
+
+	if (PG_ARGISNULL(argno))
+		return NIL;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), TEXTOID, -1, false,
+					  TYPALIGN_INT, &names, &nulls, &nnames);
+	for (int i = 0; i < nnames; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("a column of the key must not be NULL")));
+		key = lappend(key, TextDatumGetCString(names[i]));
+	}
+	if (key == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the key must have at least one column"),
+				 errhint("NULL stands for the primary key.")));
+	return key;
 }
 
 Datum
@@ -175,12 +216,12 @@ streamiter_create_job(PG_FUNCTION_ARGS)
 	job->name = siter_option_text(fcinfo, 0, "name");
 	job->source = siter_option_text(fcinfo, 1, "source");
 	job->callback = siter_option_text(fcinfo, 2, "callback");
-	job->key = siter_option_key(fcinfo, CREATE_KEY);
+	job->key = key_arg(fcinfo, CREATE_KEY);
 	for (int i = 0; i < NSETTINGS; i++)
 	{
 		if (!PG_ARGISNULL(CREATE_SETTINGS + i))
 			read_setting(fcinfo, CREATE_SETTINGS + i, i, job);
-		else if (i == SETTING_CHUNK_SIZE)
+		else if (i == SETTING_CHUNK_SIZE || i >= SETTING_PACE)
 			default_setting(i, job);
 		else
 			ereport(ERROR,
@@ -208,15 +249,16 @@ unset_settings(ArrayType *array, SiterJob *job)
 	{
 		char	   *name = nulls[i] ? "" : TextDatumGetCString(names[i]);
 		int			setting = 0;
+		int			pace = siter_pace_setting_number(name);
 
-		while (setting < NSETTINGS &&
+		while (setting < SETTING_PACE &&
 			   strcmp(name, setting_names[setting]) != 0)
 			setting++;
-		if (setting == NSETTINGS)
+		if (setting == SETTING_PACE && pace < 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("there is no setting \"%s\"", name)));
-		default_setting(setting, job);
+		default_setting(setting + Max(pace, 0), job);
 	}
 }
 

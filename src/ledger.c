@@ -183,7 +183,8 @@ static SiterTableStatement update_run = {
 	"   OPERATOR(pg_catalog.+) $11,"
 	"  not_called ="
 	"   COALESCE(s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0),"
-	"  affected = COALESCE(s.affected OPERATOR(pg_catalog.-) r.base_affected, 0)"
+	"  affected = COALESCE(s.affected OPERATOR(pg_catalog.-) r.base_affected, 0),"
+	"  wait_time = COALESCE($12, '{}')::jsonb"
 	" FROM (SELECT pg_catalog.sum(rows) AS rows,"
 	"   pg_catalog.sum(batches) AS batches,"
 	"   pg_catalog.sum(skipped) AS skipped,"
@@ -193,8 +194,8 @@ static SiterTableStatement update_run = {
 	"  FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1"
 	"  AND run_id OPERATOR(pg_catalog.=) $2) s"
 	" WHERE r.id OPERATOR(pg_catalog.=) $2",
-	11, {INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID}
+	12, {INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, TEXTOID}
 };
 
 static SiterTableStatement last_run = {
@@ -416,9 +417,10 @@ error_params(const ErrorData *error, SiterTableValue *values)
 void
 siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
 					 const char *outcome, const ErrorData *error,
-					 Datum first_key, Datum last_key, int64 retries)
+					 Datum first_key, Datum last_key, int64 retries,
+					 const char *waits)
 {
-	SiterTableValue values[11];
+	SiterTableValue values[12];
 	int			n = 0;
 
 	values[n++] = job_param(job);
@@ -428,6 +430,7 @@ siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
 	values[n++] = pointer_param(first_key);
 	values[n++] = pointer_param(last_key);
 	values[n++] = int64_param(retries);
+	values[n++] = siter_table_text_param(waits);
 	(void) siter_table_execute(&update_run, values);
 }
 

@@ -89,12 +89,12 @@ extern void siter_ledger_skip_again(const SiterRun *run,
 
 /*
  * "error", and the keys it happened at, may be NULL and 0.  "retries" are
- * those after the last checkpoint.
+ * those after the last checkpoint; "waits" is JSON, or NULL.
  */
 extern void siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
 								 const char *outcome, const ErrorData *error,
 								 Datum first_key, Datum last_key,
-								 int64 retries);
+								 int64 retries, const char *waits);
 
 /* Forget position and rows set aside */
 extern void siter_ledger_forget(SiterJob *job);

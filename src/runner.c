@@ -32,9 +32,11 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
+#include "batch_timer.h"
 #include "compat.h"
 #include "failure.h"
 #include "guc.h"
+#include "pace.h"
 #include "runner.h"
 
 /* Before an attempt is made again: this, twice this, ... but not more */
@@ -45,19 +47,18 @@ static ErrorData *do_in_subtransaction(SiterRunner *runner, SiterWork work,
 									   bool snapshot);
 static ErrorData *commit(SiterRunner *runner);
 static void decode_slice(SiterRunner *runner);
-static int	usual_limit(const SiterRunner *runner);
-static void choose_limit(SiterRunner *runner, const SiterBudget *budget);
 static void after_success(SiterRunner *runner);
 static ErrorData *after_failure(SiterRunner *runner, ErrorData *error);
 static ErrorData *set_row_aside(SiterRunner *runner, ErrorData *error);
-static ErrorData *retry_row(SiterRunner *runner, const SiterSkippedRow *row);
+static ErrorData *retry_row(SiterRunner *runner, const SiterSkippedRow *row,
+							const SiterBudget *budget,
+							SiterOutcome *outcome);
 static bool locate_failure(SiterRunner *runner, ErrorData *error);
 static bool is_final(SiterRunner *runner, const ErrorData *error);
 static bool may_try_again(SiterRunner *runner, const ErrorData *error);
 static void move_position(SiterRunner *runner);
 static void account(SiterRunner *runner);
 static SiterOutcome why_stop(SiterRunner *runner, SiterBudget *budget);
-static void rest(SiterRunner *runner);
 
 void
 siter_runner_init(SiterRunner *runner, MemoryContext context, SiterJob *job)
@@ -70,7 +71,9 @@ siter_runner_init(SiterRunner *runner, MemoryContext context, SiterJob *job)
 													 "streamiter callback",
 													 ALLOCSET_DEFAULT_SIZES);
 	runner->job = job;
-	runner->limit = usual_limit(runner);
+	runner->pacer.replicas.context = context;
+	runner->pacer.rows_left = -1;
+	runner->limit = siter_pace_usual_limit(runner);
 }
 
 ErrorData *
@@ -98,6 +101,7 @@ do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
 		MemoryContextSwitchTo(runner->attempt_context);
 		CHECK_FOR_INTERRUPTS();
 		work(runner);
+		siter_batch_timer_finish();
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -105,6 +109,7 @@ do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
 		MemoryContextSwitchTo(runner->context);
 		error = CopyErrorData();
 		FlushErrorState();
+		siter_batch_timer_fail(error);
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
@@ -163,8 +168,14 @@ siter_runner_work(SiterRunner *runner, const SiterSlice *slice,
 	while (error == NULL && !runner->done && *outcome == SITER_OUTCOME_NONE)
 	{
 		MemoryContextReset(runner->attempt_context);
-		choose_limit(runner, budget);
+		error = siter_pace_wait(runner, budget, outcome);
+		if (error != NULL || *outcome != SITER_OUTCOME_NONE)
+			break;
+
+		runner->pacer.rows_left = budget->rows;
+		siter_pace_begin_batch(runner);
 		error = siter_runner_transact(runner, siter_attempt_batch, true);
+		siter_pace_end_batch(runner, error == NULL);
 		if (error != NULL)
 			error = after_failure(runner, error);
 		else if (!runner->stop_requested)
@@ -173,11 +184,6 @@ siter_runner_work(SiterRunner *runner, const SiterSlice *slice,
 		if (error != NULL || runner->done)
 			break;
 		*outcome = why_stop(runner, budget);
-		if (*outcome == SITER_OUTCOME_NONE && runner->job->batch_pause > 0)
-		{
-			runner->rest_ms = runner->job->batch_pause;
-			error = siter_runner_transact(runner, rest, false);
-		}
 	}
 	return error;
 }
@@ -196,24 +202,6 @@ decode_slice(SiterRunner *runner)
 	if (slice->position != (Datum) 0)
 		runner->position = siter_key_decode(runner->keyset, slice->position);
 	MemoryContextSwitchTo(oldcontext);
-}
-
-static int
-usual_limit(const SiterRunner *runner)
-{
-	int			chunk_size = runner->job->chunk_size;
-
-	return chunk_size > 0 ? chunk_size : siter_chunk_size;
-}
-
-static void
-choose_limit(SiterRunner *runner, const SiterBudget *budget)
-{
-	runner->limit = usual_limit(runner);
-	if (runner->trouble.limit > 0)
-		runner->limit = Min(runner->limit, runner->trouble.limit);
-	if (budget->rows >= 0)
-		runner->limit = Min(runner->limit, budget->rows);
 }
 
 static void
@@ -241,7 +229,7 @@ after_success(SiterRunner *runner)
 		return;
 	}
 	trouble->suspects = 0;
-	if (trouble->by_row || trouble->limit >= usual_limit(runner) / 2)
+	if (trouble->by_row || trouble->limit >= siter_pace_usual_limit(runner) / 2)
 		trouble->limit = 0;
 	else
 		trouble->limit *= 2;
@@ -261,10 +249,27 @@ after_failure(SiterRunner *runner, ErrorData *error)
 	if (nrows <= 1)
 		trouble->attempts++;
 
+	if (error->sqlerrcode == SITER_ERRCODE_TIMEOUT)
+	{
+		/* whatever took the last of the time, it was the rows' doing */
+		if (attempt->phase == SITER_PHASE_SAVE)
+			attempt->phase = SITER_PHASE_CALL;
+		if (nrows > 1)
+		{
+			/* too many rows, or one that takes for ever: halves tell */
+			siter_pace_timed_out(runner, nrows);
+			trouble->by_row = false;
+			trouble->suspects = nrows;
+			trouble->limit = nrows / 2;
+			runner->retries++;
+			FreeErrorData(error);
+			return NULL;
+		}
+	}
 	if (may_try_again(runner, error))
 	{
 		FreeErrorData(error);
-		return siter_runner_transact(runner, rest, false);
+		return NULL;
 	}
 	if (is_final(runner, error))
 	{
@@ -381,21 +386,21 @@ is_final(SiterRunner *runner, const ErrorData *error)
 	}
 }
 
-/* If so, and how long to rest before; counted as a retry */
+/* If so, after a while; counted as a retry */
 static bool
 may_try_again(SiterRunner *runner, const ErrorData *error)
 {
 	int			retries = runner->trouble.retries;
+	int64		backoff;
 
 	if (siter_failure_classify(error->sqlerrcode) != SITER_FAILURE_RETRY ||
 		retries >= runner->job->max_retries)
 		return false;
 
 	/* between a half and all of it, so that two do not meet again */
-	runner->rest_ms = Min(MAX_BACKOFF_MS,
-						  (int64) MIN_BACKOFF_MS << Min(retries, 16));
-	runner->rest_ms -= pg_prng_uint64_range(&pg_global_prng_state, 0,
-											runner->rest_ms / 2);
+	backoff = Min(MAX_BACKOFF_MS, (int64) MIN_BACKOFF_MS << Min(retries, 16));
+	backoff -= pg_prng_uint64_range(&pg_global_prng_state, 0, backoff / 2);
+	siter_pace_retry_after(runner, backoff);
 	runner->trouble.retries++;
 	runner->retries++;
 	return true;
@@ -460,28 +465,6 @@ why_stop(SiterRunner *runner, SiterBudget *budget)
 	return SITER_OUTCOME_NONE;
 }
 
-/* Sleep, holding nothing; a cancel or a shutdown ends it at once */
-static void
-rest(SiterRunner *runner)
-{
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  runner->rest_ms);
-
-	for (;;)
-	{
-		long		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-														 end);
-
-		if (ms <= 0)
-			return;
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 ms, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
 ErrorData *
 siter_runner_retry_rows(SiterRunner *runner, List *rows,
 						SiterBudget *budget, SiterOutcome *outcome)
@@ -494,8 +477,9 @@ siter_runner_retry_rows(SiterRunner *runner, List *rows,
 	foreach(lc, rows)
 	{
 		MemoryContextReset(runner->attempt_context);
-		error = retry_row(runner, (SiterSkippedRow *) lfirst(lc));
-		if (error != NULL)
+		error = retry_row(runner, (SiterSkippedRow *) lfirst(lc), budget,
+						  outcome);
+		if (error != NULL || *outcome != SITER_OUTCOME_NONE)
 			break;
 		runner->retried++;
 		runner->stop_requested = runner->job->pause_requested ||
@@ -508,27 +492,33 @@ siter_runner_retry_rows(SiterRunner *runner, List *rows,
 	return error;
 }
 
-/* NULL if it went well or is set aside again, else a final error */
+/*
+ * NULL if it went well, is set aside again, or there was no time for it,
+ * which *outcome says; else a final error.
+ */
 static ErrorData *
-retry_row(SiterRunner *runner, const SiterSkippedRow *row)
+retry_row(SiterRunner *runner, const SiterSkippedRow *row,
+		  const SiterBudget *budget, SiterOutcome *outcome)
 {
 	ErrorData  *error;
 
 	runner->bad_row = *row;
 	runner->trouble.retries = 0;
-	while ((error = siter_runner_transact(runner, siter_attempt_retry,
-										  true)) != NULL)
+	for (;;)
 	{
+		error = siter_pace_wait(runner, budget, outcome);
+		if (error != NULL || *outcome != SITER_OUTCOME_NONE)
+			return error;
+		siter_pace_begin_batch(runner);
+		error = siter_runner_transact(runner, siter_attempt_retry, true);
+		siter_pace_end_batch(runner, false);
+		if (error == NULL)
+			return NULL;
 		runner->bad_row.attempts++;
 		if (!may_try_again(runner, error))
 			break;
 		FreeErrorData(error);
-		error = siter_runner_transact(runner, rest, false);
-		if (error != NULL)
-			return error;
 	}
-	if (error == NULL)
-		return NULL;
 	if (siter_failure_classify(error->sqlerrcode) == SITER_FAILURE_FATAL ||
 		(runner->attempt.phase != SITER_PHASE_READ &&
 		 runner->attempt.phase != SITER_PHASE_CALL &&

@@ -291,6 +291,14 @@ CREATE TABLE streamiter.job (
 	batch_pause interval NOT NULL,
 	lock_timeout interval NOT NULL,
 	max_retries integer NOT NULL,
+	target_batch_time interval,
+	min_chunk_size integer,
+	max_chunk_size integer,
+	batch_timeout interval,
+	max_rows_per_second bigint,
+	max_wal_rate bigint,
+	max_replica_lag interval,
+	throttle_query text,
 	search_path text NOT NULL,
 	timezone text NOT NULL,
 	datestyle text NOT NULL,
@@ -346,6 +354,7 @@ CREATE TABLE streamiter.run (
 	retries bigint,
 	not_called bigint,
 	affected bigint,
+	wait_time jsonb,
 	base_rows bigint NOT NULL DEFAULT 0,
 	base_batches bigint NOT NULL DEFAULT 0,
 	base_skipped bigint NOT NULL DEFAULT 0,
@@ -431,6 +440,30 @@ SELECT pg_catalog.pg_extension_config_dump('streamiter.skipped_row_id_seq', '');
 --	max_retries		how often a batch is tried again after a deadlock, a
 --					serialization failure or a lock timeout
 --
+-- and these, which are off when NULL:
+--
+--	target_batch_time	fit the number of rows to how long a batch should take:
+--					fewer at once after one that took longer, up to half as
+--					many more after one that took less; chunk_size to begin with
+--	min_chunk_size, max_chunk_size	between these; 1 and 100000, or chunk_size
+--	batch_timeout	cancel a batch that takes longer, and try it again with half
+--					of the rows; a single row that takes longer is an error,
+--					for on_error (SQLSTATE 25P04)
+--	max_rows_per_second	of all its processes together
+--	max_wal_rate	bytes per second that its batches may write: '16 MB'
+--	max_replica_lag	wait while a standby server has not replayed what is older,
+--					or cannot be asked.  One counts when it was connected during
+--					the run, or its replication slot has been used
+--	throttle_query	a SELECT of one boolean, asked at most twice a second: true
+--					means wait.  Runs as the job's owner, read-only, for at most
+--					5 seconds.  When it fails, or says NULL or nothing, that is
+--					a wait too, until it has failed max_retries times in a row
+--					after ever longer waits: then the run ends with its error
+--
+-- What is waited for is shown in pg_stat_activity, before the statement, and
+-- from 17 on as the wait event.  A wait holds no snapshot and no lock on the
+-- source, and ends within a second of pause(), cancel() or a change.
+--
 -- search_path, TimeZone, DateStyle and IntervalStyle are kept as they are
 -- now, and apply whenever the job runs.
 --
@@ -451,7 +484,15 @@ CREATE FUNCTION streamiter.create_job(
 	allow_slow_plan boolean DEFAULT false,
 	batch_pause interval DEFAULT '0',
 	lock_timeout interval DEFAULT '0',
-	max_retries integer DEFAULT 5)
+	max_retries integer DEFAULT 5,
+	target_batch_time interval DEFAULT NULL,
+	min_chunk_size integer DEFAULT NULL,
+	max_chunk_size integer DEFAULT NULL,
+	batch_timeout interval DEFAULT NULL,
+	max_rows_per_second bigint DEFAULT NULL,
+	max_wal_rate text DEFAULT NULL,
+	max_replica_lag interval DEFAULT NULL,
+	throttle_query text DEFAULT NULL)
 RETURNS void
 AS 'MODULE_PATHNAME', 'streamiter_create_job'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -477,6 +518,14 @@ CREATE FUNCTION streamiter.alter_job(
 	batch_pause interval DEFAULT NULL,
 	lock_timeout interval DEFAULT NULL,
 	max_retries integer DEFAULT NULL,
+	target_batch_time interval DEFAULT NULL,
+	min_chunk_size integer DEFAULT NULL,
+	max_chunk_size integer DEFAULT NULL,
+	batch_timeout interval DEFAULT NULL,
+	max_rows_per_second bigint DEFAULT NULL,
+	max_wal_rate text DEFAULT NULL,
+	max_replica_lag interval DEFAULT NULL,
+	throttle_query text DEFAULT NULL,
 	unset text[] DEFAULT NULL,
 	acknowledge boolean DEFAULT false)
 RETURNS void
@@ -555,69 +604,6 @@ CREATE PROCEDURE streamiter.run(
 AS 'MODULE_PATHNAME', 'streamiter_run'
 LANGUAGE C;
 
--- backfill, purge, archive: a job, made and run in one statement.  Called
--- again they go on with a pass that has not ended, and start another after
--- one that has.
---
---	relation		a table with a primary key
---	set				what an UPDATE has after SET; not a column of the key
---	target			a table that has all of relation's columns
---	filter			what comes after WHERE; it may let few rows through, a batch
---					is still chunk_size keys and no more
---	name			of the job; NULL: derived from the work, so that the same
---					call finds the same job
---	key				columns that are unique and never null; NULL: the primary
---					key
---	chunk_size ... workers	as for create_job and run
---
--- Each batch is one statement; streamiter.jobs shows it.  archive moves each
--- row exactly once, columns by name, identity values as they are; it refuses
--- what could lose something on the way.
---
--- Errors: as create_job and run; 42601 a set or a filter that is something
--- else; 22023 a set that changes the key; 42710 a job of that name does other
--- work; for archive also 42703 and 42804 columns that the target does not
--- have, or not of the same type, and 0A000 foreign keys with ON DELETE
--- CASCADE, SET NULL or SET DEFAULT to the table, rules and row triggers BEFORE
--- INSERT of the target.
-CREATE PROCEDURE streamiter.backfill(
-	relation regclass,
-	set text,
-	filter text DEFAULT NULL,
-	name text DEFAULT NULL,
-	key text[] DEFAULT NULL,
-	chunk_size integer DEFAULT NULL,
-	max_duration interval DEFAULT NULL,
-	max_rows bigint DEFAULT NULL,
-	workers integer DEFAULT 1)
-AS 'MODULE_PATHNAME', 'streamiter_backfill'
-LANGUAGE C;
-
-CREATE PROCEDURE streamiter.purge(
-	relation regclass,
-	filter text,
-	name text DEFAULT NULL,
-	key text[] DEFAULT NULL,
-	chunk_size integer DEFAULT NULL,
-	max_duration interval DEFAULT NULL,
-	max_rows bigint DEFAULT NULL,
-	workers integer DEFAULT 1)
-AS 'MODULE_PATHNAME', 'streamiter_purge'
-LANGUAGE C;
-
-CREATE PROCEDURE streamiter.archive(
-	relation regclass,
-	target regclass,
-	filter text,
-	name text DEFAULT NULL,
-	key text[] DEFAULT NULL,
-	chunk_size integer DEFAULT NULL,
-	max_duration interval DEFAULT NULL,
-	max_rows bigint DEFAULT NULL,
-	workers integer DEFAULT 1)
-AS 'MODULE_PATHNAME', 'streamiter_archive'
-LANGUAGE C;
-
 -- The state of a job of one's own; see above.  Never stored: it follows from
 -- what was asked for, what the last run came to, and whether somebody holds
 -- the runner's lock at this moment.
@@ -638,7 +624,10 @@ SELECT j.name, j.owner, streamiter.job_state(j.id) AS state,
 	r.sqlstate, r.message,
 	j.source, j.callback, j.statement, j.key, j.chunk_size, j.on_error, j.max_skips,
 	j.recurrence, j.lock_rows, j.wait_for_writers, j.allow_slow_plan,
-	j.batch_pause, j.lock_timeout, j.max_retries,
+	j.batch_pause, j.lock_timeout, j.max_retries, j.target_batch_time,
+	j.min_chunk_size, j.max_chunk_size, j.batch_timeout,
+	j.max_rows_per_second, j.max_wal_rate, j.max_replica_lag,
+	j.throttle_query,
 	j.search_path, j.timezone, j.datestyle, j.intervalstyle,
 	j.pause_requested, j.cancel_requested, j.created
 FROM streamiter.job j
@@ -672,7 +661,10 @@ JOIN streamiter.job j ON j.id OPERATOR(pg_catalog.=) s.job_id
 WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 
 -- runs: one row for each CALL that had work to do.  Counters of a run that is
--- not over, or never got to its end, are those of its last commit.
+-- not over, or never got to its end, are those of its last commit.  wait_time
+-- is what its waits between batches came to, in seconds, by the setting that
+-- asked for them, and "retry" before attempts made again; not known of a run
+-- that is not over or crashed.
 CREATE VIEW streamiter.runs WITH (security_barrier) AS
 SELECT j.name, j.owner, r.id AS run, r.pass, r.pid, r.started, r.ended,
 	r.outcome,
@@ -687,7 +679,7 @@ SELECT j.name, j.owner, r.id AS run, r.pass, r.pid, r.started, r.ended,
 		s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0) AS not_called,
 	COALESCE(r.affected,
 		s.affected OPERATOR(pg_catalog.-) r.base_affected, 0) AS affected,
-	r.sqlstate, r.message, r.detail, r.hint, r.context,
+	r.wait_time, r.sqlstate, r.message, r.detail, r.hint, r.context,
 	r.first_key, r.last_key
 FROM streamiter.run r
 JOIN streamiter.job j ON j.id OPERATOR(pg_catalog.=) r.job_id
