@@ -17,6 +17,7 @@ REGRESS = \
 	args \
 	callbacks \
 	strict \
+	errors \
 	fused \
 	iterator \
 	registry \
