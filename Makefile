@@ -27,6 +27,7 @@ REGRESS = \
 	changes \
 	job \
 	job_errors \
+	job_oneliner \
 
 REGRESS_OPTS = --load-extension=streamiter
 

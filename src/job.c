@@ -110,7 +110,8 @@ static SiterTableStatement insert_job = {
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
 	"  $14 OPERATOR(pg_catalog.*) interval '1 ms',"
 	"  $15 OPERATOR(pg_catalog.*) interval '1 ms',"
-	"  $16, $17, $18, $19, $20, $21, $22)"
+	"  $16, $17, $18, $19, $20, $21, $22,"
+	"  $23, $24, $25, $26, $27, $28, $29, $30)"
 	" ON CONFLICT (owner, name) DO NOTHING"
 	" RETURNING id",
 	22 + SITER_NPACE_SETTINGS,
@@ -174,6 +175,7 @@ typedef struct JobFacts
 } JobFacts;
 
 static SiterJob *find(SiterTableStatement *statement, const char *name);
+static void refuse_name(const char *name) pg_attribute_noreturn();
 static SiterJob *job_from_row(void);
 static void job_tag(LOCKTAG *tag, int32 id);
 static SiterJobState resting_state(const JobFacts *facts);
@@ -181,34 +183,53 @@ static SiterJobState finished_state(const JobFacts *facts);
 static SiterJobState unfinished_state(const JobFacts *facts);
 
 SiterJob *
-siter_job_get(const char *name)
+siter_job_find(const char *name)
 {
 	return find(&find_job, name);
 }
 
 SiterJob *
+siter_job_get(const char *name)
+{
+	SiterJob   *job = find(&find_job, name);
+
+	if (job == NULL)
+		refuse_name(name);
+	return job;
+}
+
+SiterJob *
 siter_job_get_for_change(const char *name)
 {
-	return find(&find_job_for_change, name);
+	SiterJob   *job = find(&find_job_for_change, name);
+
+	if (job == NULL)
+		refuse_name(name);
+	return job;
 }
 
 static SiterJob *
 find(SiterTableStatement *statement, const char *name)
 {
 	SiterTableValue values[2];
-	SiterJob   *job;
-	char	   *owner;
+	SiterJob   *job = NULL;
 
 	values[0] = SITER_VALUE(ObjectIdGetDatum(GetUserId()));
 	values[1] = siter_table_text_param(name);
 	if (siter_table_execute(statement, values) > 0)
-	{
 		job = job_from_row();
-		SPI_freetuptable(SPI_tuptable);
-		return job;
-	}
+	SPI_freetuptable(SPI_tuptable);
+	return job;
+}
 
-	if (siter_table_execute(&find_namesake, &values[1]) == 0)
+/* The current user has no such job: does another? */
+static void
+refuse_name(const char *name)
+{
+	SiterTableValue value = siter_table_text_param(name);
+	char	   *owner;
+
+	if (siter_table_execute(&find_namesake, &value) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("job \"%s\" does not exist", name),

@@ -15,6 +15,9 @@
 #define SITER_MAX_BATCH_PAUSE_MS	(24 * 60 * 60 * 1000)
 #define SITER_MAX_RETRIES			1000
 
+#define SITER_DEFAULT_MAX_SKIPS		10
+#define SITER_DEFAULT_MAX_RETRIES	5
+
 typedef struct SiterJob
 {
 	MemoryContext context;		/* holds all that is here */
@@ -78,7 +81,10 @@ extern const char *const siter_job_state_names[];
 /* A job of the current user's: 42704 if there is none, 42501 if another's */
 extern SiterJob *siter_job_get(const char *name);
 
-/* The same, locked against other changes until the transaction ends */
+/* The same, but NULL if there is none */
+extern SiterJob *siter_job_find(const char *name);
+
+/* As siter_job_get(), locked against other changes until the transaction ends */
 extern SiterJob *siter_job_get_for_change(const char *name);
 
 /* NULL if it has been dropped */

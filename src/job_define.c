@@ -111,6 +111,14 @@ siter_job_redefine(SiterJob *job, bool acknowledge)
 }
 
 void
+siter_job_default_settings(SiterJob *job)
+{
+	job->max_skips = SITER_DEFAULT_MAX_SKIPS;
+	job->wait_for_writers = true;
+	job->max_retries = SITER_DEFAULT_MAX_RETRIES;
+}
+
+void
 siter_job_check_throttle_query(const SiterJob *job)
 {
 	int			nestlevel;

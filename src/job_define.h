@@ -23,6 +23,9 @@ extern void siter_job_define(SiterJob *job);
  */
 extern void siter_job_redefine(SiterJob *job, bool acknowledge);
 
+/* Settings as create_job() has them by default, in a job of all zeroes */
+extern void siter_job_default_settings(SiterJob *job);
+
 /* Is throttle_query, if there is one, what it should be? */
 extern void siter_job_check_throttle_query(const SiterJob *job);
 

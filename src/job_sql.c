@@ -153,7 +153,7 @@ default_setting(int setting, SiterJob *job)
 			job->skip_errors = false;
 			break;
 		case SETTING_MAX_SKIPS:
-			job->max_skips = 10;
+			job->max_skips = SITER_DEFAULT_MAX_SKIPS;
 			break;
 		case SETTING_RECURRENCE:
 			job->repeat = false;
@@ -174,38 +174,9 @@ default_setting(int setting, SiterJob *job)
 			job->lock_timeout = 0;
 			break;
 		case SETTING_MAX_RETRIES:
-			job->max_retries = 5;
+			job->max_retries = SITER_DEFAULT_MAX_RETRIES;
 			break;
 	}
-}
-
-/* Array of column names; NIL for the primary key */
-static List *
-key_arg(FunctionCallInfo fcinfo, int argno)
-{
-	List	   *key = NIL;
-	Datum	   *names;
-	bool	   *nulls;
-	int			nnames;
-
-	if (PG_ARGISNULL(argno))
-		return NIL;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), TEXTOID, -1, false,
-					  TYPALIGN_INT, &names, &nulls, &nnames);
-	for (int i = 0; i < nnames; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("a column of the key must not be NULL")));
-		key = lappend(key, TextDatumGetCString(names[i]));
-	}
-	if (key == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the key must have at least one column"),
-				 errhint("NULL stands for the primary key.")));
-	return key;
 }
 
 Datum
@@ -216,7 +187,7 @@ streamiter_create_job(PG_FUNCTION_ARGS)
 	job->name = siter_option_text(fcinfo, 0, "name");
 	job->source = siter_option_text(fcinfo, 1, "source");
 	job->callback = siter_option_text(fcinfo, 2, "callback");
-	job->key = key_arg(fcinfo, CREATE_KEY);
+	job->key = siter_option_key(fcinfo, CREATE_KEY);
 	for (int i = 0; i < NSETTINGS; i++)
 	{
 		if (!PG_ARGISNULL(CREATE_SETTINGS + i))
@@ -308,6 +279,8 @@ streamiter_alter_job(PG_FUNCTION_ARGS)
 	if (acknowledge || !PG_ARGISNULL(ALTER_CALLBACK) ||
 		!PG_ARGISNULL(ALTER_SETTINGS + SETTING_LOCK_ROWS))
 		siter_job_redefine(job, acknowledge);
+	if (!PG_ARGISNULL(ALTER_SETTINGS + NSETTINGS - 1))
+		siter_job_check_throttle_query(job);
 	siter_job_update(job);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -29,16 +29,18 @@
 #define ALIAS "source_1"
 
 static void append_columns(StringInfo buf, const SiterKeyset *keyset,
-						   const char *suffix);
+						   const char *qualifier, const char *suffix);
 static void append_source(StringInfo buf, const SiterKeyset *keyset,
 						  SiterKeyOrder order);
 static void append_comparison(StringInfo buf, const SiterKeyset *keyset,
+							  const char *qualifier,
 							  StrategyNumber strategy, int first_param);
 static void append_expanded(StringInfo buf, const SiterKeyset *keyset,
+							const char *qualifier,
 							StrategyNumber strategy, int first_param, int i);
 static char *operator_name(const SiterKeyColumn *column,
 						   StrategyNumber strategy);
-static char *column_name(const SiterKeyColumn *column);
+static char *column_name(const char *qualifier, const SiterKeyColumn *column);
 
 char *
 siter_keysql_select(const SiterKeyset *keyset, const SiterKeySelect *select)
@@ -48,7 +50,7 @@ siter_keysql_select(const SiterKeyset *keyset, const SiterKeySelect *select)
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "SELECT ");
 	if (select->keys_only)
-		append_columns(&buf, keyset, "");
+		append_columns(&buf, keyset, ALIAS, "");
 	else
 		appendStringInfoString(&buf, ALIAS ".*");
 	append_source(&buf, keyset, select->order);
@@ -56,18 +58,18 @@ siter_keysql_select(const SiterKeyset *keyset, const SiterKeySelect *select)
 	if (select->has_lower)
 	{
 		appendStringInfoString(&buf, "\nWHERE ");
-		append_comparison(&buf, keyset, BTGreaterStrategyNumber, 1);
+		append_comparison(&buf, keyset, ALIAS, BTGreaterStrategyNumber, 1);
 	}
 	if (select->has_upper)
 	{
 		appendStringInfoString(&buf, select->has_lower ? "\nAND " : "\nWHERE ");
-		append_comparison(&buf, keyset, BTLessEqualStrategyNumber,
+		append_comparison(&buf, keyset, ALIAS, BTLessEqualStrategyNumber,
 						  select->has_lower ? keyset->ncolumns + 1 : 1);
 	}
 	if (select->order != SITER_ORDER_NONE)
 	{
 		appendStringInfoString(&buf, "\nORDER BY ");
-		append_columns(&buf, keyset,
+		append_columns(&buf, keyset, ALIAS,
 					   select->order == SITER_ORDER_DESC ? " DESC" : "");
 	}
 	if (select->limit > 0)
@@ -83,7 +85,7 @@ char *
 siter_keysql_null_probe(const SiterKeyset *keyset, int column)
 {
 	return psprintf("SELECT 1\nFROM (\n%s\n) AS " ALIAS "\nWHERE %s IS NULL\nLIMIT 1",
-					keyset->source, column_name(&keyset->columns[column]));
+					keyset->source, column_name(ALIAS, &keyset->columns[column]));
 }
 
 int
@@ -97,12 +99,26 @@ siter_keysql_param_types(const SiterKeyset *keyset,
 	return nkeys * keyset->ncolumns;
 }
 
+char *
+siter_keysql_between(const SiterKeyset *keyset, const char *table)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	append_comparison(&buf, keyset, table, BTGreaterEqualStrategyNumber, 1);
+	appendStringInfoString(&buf, "\nAND ");
+	append_comparison(&buf, keyset, table, BTLessEqualStrategyNumber,
+					  keyset->ncolumns + 1);
+	return buf.data;
+}
+
 static void
-append_columns(StringInfo buf, const SiterKeyset *keyset, const char *suffix)
+append_columns(StringInfo buf, const SiterKeyset *keyset,
+			   const char *qualifier, const char *suffix)
 {
 	for (int i = 0; i < keyset->ncolumns; i++)
 		appendStringInfo(buf, "%s%s%s", i > 0 ? ", " : "",
-						 column_name(&keyset->columns[i]), suffix);
+						 column_name(qualifier, &keyset->columns[i]), suffix);
 }
 
 /* ORDER BY inside can go by the columns' names in the result only */
@@ -121,19 +137,19 @@ append_source(StringInfo buf, const SiterKeyset *keyset, SiterKeyOrder order)
 	appendStringInfoString(buf, ") AS " ALIAS);
 }
 
-/* The key > or <= the parameters from $first_param on */
+/* The key >, >= or <= the parameters from $first_param on */
 static void
 append_comparison(StringInfo buf, const SiterKeyset *keyset,
-				  StrategyNumber strategy, int first_param)
+				  const char *qualifier, StrategyNumber strategy, int first_param)
 {
 	if (!keyset->use_row_comparison)
 	{
-		append_expanded(buf, keyset, strategy, first_param, 0);
+		append_expanded(buf, keyset, qualifier, strategy, first_param, 0);
 		return;
 	}
 	if (keyset->ncolumns > 1)
 		appendStringInfoString(buf, "ROW(");
-	append_columns(buf, keyset, "");
+	append_columns(buf, keyset, qualifier, "");
 	if (keyset->ncolumns > 1)
 		appendStringInfoChar(buf, ')');
 	appendStringInfo(buf, " %s ", operator_name(&keyset->columns[0], strategy));
@@ -151,11 +167,12 @@ append_comparison(StringInfo buf, const SiterKeyset *keyset,
  */
 static void
 append_expanded(StringInfo buf, const SiterKeyset *keyset,
-				StrategyNumber strategy, int first_param, int i)
+				const char *qualifier, StrategyNumber strategy,
+				int first_param, int i)
 {
 	const SiterKeyColumn *column = &keyset->columns[i];
-	bool		greater = strategy == BTGreaterStrategyNumber;
-	char	   *name = column_name(column);
+	bool		greater = strategy != BTLessEqualStrategyNumber;
+	char	   *name = column_name(qualifier, column);
 	int			param = first_param + i;
 
 	if (i == keyset->ncolumns - 1)
@@ -174,7 +191,7 @@ append_expanded(StringInfo buf, const SiterKeyset *keyset,
 								   BTLessStrategyNumber),
 					 param, name,
 					 operator_name(column, BTEqualStrategyNumber), param);
-	append_expanded(buf, keyset, strategy, first_param, i + 1);
+	append_expanded(buf, keyset, qualifier, strategy, first_param, i + 1);
 	appendStringInfoString(buf, ")))");
 }
 
@@ -202,7 +219,7 @@ operator_name(const SiterKeyColumn *column, StrategyNumber strategy)
 }
 
 static char *
-column_name(const SiterKeyColumn *column)
+column_name(const char *qualifier, const SiterKeyColumn *column)
 {
-	return psprintf(ALIAS ".%s", quote_identifier(column->name));
+	return psprintf("%s.%s", qualifier, quote_identifier(column->name));
 }

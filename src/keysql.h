@@ -47,4 +47,12 @@ extern int	siter_keysql_param_types(const SiterKeyset *keyset,
 									 const SiterKeySelect *select,
 									 Oid *types);
 
+/*
+ * The condition of a range statement on the source's one table: the key is
+ * not less than $1 ... and not more than the parameters that follow.  "table"
+ * is how the statement calls it, quoted.
+ */
+extern char *siter_keysql_between(const SiterKeyset *keyset,
+								  const char *table);
+
 #endif							/* SITER_KEYSQL_H */

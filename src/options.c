@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -81,4 +83,32 @@ siter_option_interval(FunctionCallInfo fcinfo, int argno, const char *name)
 
 	/* what is not nothing must not become it */
 	return (int64) ceil(ms);
+}
+
+List *
+siter_option_key(FunctionCallInfo fcinfo, int argno)
+{
+	List	   *key = NIL;
+	Datum	   *names;
+	bool	   *nulls;
+	int			nnames;
+
+	if (PG_ARGISNULL(argno))
+		return NIL;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), TEXTOID, -1, false,
+					  TYPALIGN_INT, &names, &nulls, &nnames);
+	for (int i = 0; i < nnames; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("a column of the key must not be NULL")));
+		key = lappend(key, TextDatumGetCString(names[i]));
+	}
+	if (key == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the key must have at least one column"),
+				 errhint("NULL stands for the primary key.")));
+	return key;
 }

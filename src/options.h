@@ -12,6 +12,7 @@
 #define SITER_OPTIONS_H
 
 #include "fmgr.h"
+#include "nodes/pg_list.h"
 
 /* Argument "argno" as a C string; it must not be NULL */
 extern char *siter_option_text(FunctionCallInfo fcinfo, int argno,
@@ -29,5 +30,8 @@ extern int64 siter_option_max_skips(FunctionCallInfo fcinfo, int argno);
 /* An interval in ms, 0 or more; it is not NULL.  A month has 30 days */
 extern int64 siter_option_interval(FunctionCallInfo fcinfo, int argno,
 								   const char *name);
+
+/* A key, as a list of column names (char *); NIL: the primary key */
+extern List *siter_option_key(FunctionCallInfo fcinfo, int argno);
 
 #endif							/* SITER_OPTIONS_H */

@@ -38,6 +38,7 @@ typedef struct Run
 	List	   *slices;			/* of SiterSlice * */
 	List	   *retries;		/* of SiterSkippedRow * */
 	ErrorData  *error;			/* that ended it, if one did */
+	bool		counts_affected;	/* its callback is a range statement */
 	int64		left_aside;		/* rows set aside, when it ended */
 } Run;
 
@@ -324,6 +325,9 @@ load_work(SiterRunner *runner)
 static void
 end_callback(SiterRunner *runner)
 {
+	Run		   *run = (Run *) runner;
+
+	run->counts_affected = runner->callback.range != NULL;
 	siter_job_callback_drop(&runner->callback, true);
 }
 
@@ -365,9 +369,12 @@ report(const Run *run)
 	if (run->outcome == SITER_OUTCOME_FINISHED && run->left_aside > 0)
 		outcome = "finished_with_skips";
 	ereport(NOTICE,
-			(errmsg("job \"%s\" %s: rows " INT64_FORMAT ", batches " INT64_FORMAT ", skipped " INT64_FORMAT,
+			(errmsg("job \"%s\" %s: rows " INT64_FORMAT ", batches " INT64_FORMAT "%s, skipped " INT64_FORMAT,
 					runner->job->name, outcome,
-					total->rows, total->batches, total->skipped),
+					total->rows, total->batches,
+					run->counts_affected ?
+					psprintf(", affected " INT64_FORMAT, total->affected) : "",
+					total->skipped),
 			 runner->retried > 0 ?
 			 errdetail("Tried again: " INT64_FORMAT " rows; set aside now: " INT64_FORMAT ".",
 					   runner->retried, run->left_aside) : 0));

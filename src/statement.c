@@ -24,7 +24,6 @@
 #include "compat.h"
 #include "statement.h"
 
-static List *parse_statement(const char *sql);
 static void report_parse_position(void *arg);
 static bool is_select_into(const SelectStmt *statement);
 static void set_up_parser(ParseState *pstate, void *arg);
@@ -34,7 +33,7 @@ static void release_plan(void *arg);
 void
 siter_statement_check(const char *name, const char *sql)
 {
-	List	   *statements = parse_statement(sql);
+	List	   *statements = siter_statement_parse(sql, RAW_PARSE_DEFAULT);
 	Node	   *statement;
 
 	if (list_length(statements) != 1)
@@ -68,9 +67,8 @@ siter_statement_check(const char *name, const char *sql)
 			 errhint("Use SELECT, INSERT, UPDATE, DELETE or MERGE, or register a function.")));
 }
 
-/* The raw parser, with errors that show the statement as SPI does */
-static List *
-parse_statement(const char *sql)
+List *
+siter_statement_parse(const char *sql, RawParseMode mode)
 {
 	ErrorContextCallback context;
 	List	   *statements;
@@ -79,7 +77,7 @@ parse_statement(const char *sql)
 	context.arg = unconstify(char *, sql);
 	context.previous = error_context_stack;
 	error_context_stack = &context;
-	statements = raw_parser(sql, RAW_PARSE_DEFAULT);
+	statements = raw_parser(sql, mode);
 	error_context_stack = context.previous;
 	return statements;
 }

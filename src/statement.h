@@ -9,6 +9,7 @@
 #define SITER_STATEMENT_H
 
 #include "executor/spi.h"
+#include "parser/parser.h"
 
 /* What a statement may use as $1, $2 ... */
 typedef struct SiterStatementParam
@@ -29,6 +30,9 @@ typedef struct SiterStatement
 	bool	   *used;			/* is params[i] used at all? */
 	MemoryContextCallback release;
 } SiterStatement;
+
+/* The raw parser, with errors that show the text as SPI does */
+extern List *siter_statement_parse(const char *sql, RawParseMode mode);
 
 /*
  * Check that "sql" is one statement of a kind that can be a callback: SELECT,

@@ -604,6 +604,69 @@ CREATE PROCEDURE streamiter.run(
 AS 'MODULE_PATHNAME', 'streamiter_run'
 LANGUAGE C;
 
+-- backfill, purge, archive: a job, made and run in one statement.  Called
+-- again they go on with a pass that has not ended, and start another after
+-- one that has.
+--
+--	relation		a table with a primary key
+--	set				what an UPDATE has after SET; not a column of the key
+--	target			a table that has all of relation's columns
+--	filter			what comes after WHERE; it may let few rows through, a batch
+--					is still chunk_size keys and no more
+--	name			of the job; NULL: derived from the work, so that the same
+--					call finds the same job
+--	key				columns that are unique and never null; NULL: the primary
+--					key
+--	chunk_size ... workers	as for create_job and run
+--
+-- Each batch is one statement; streamiter.jobs shows it.  archive moves each
+-- row exactly once, columns by name, identity values as they are; it refuses
+-- what could lose something on the way.
+--
+-- Errors: as create_job and run; 42601 a set or a filter that is something
+-- else; 22023 a set that changes the key; 42710 a job of that name does other
+-- work; for archive also 42703 and 42804 columns that the target does not
+-- have, or not of the same type, and 0A000 foreign keys with ON DELETE
+-- CASCADE, SET NULL or SET DEFAULT to the table, rules and row triggers BEFORE
+-- INSERT of the target.
+CREATE PROCEDURE streamiter.backfill(
+	relation regclass,
+	set text,
+	filter text DEFAULT NULL,
+	name text DEFAULT NULL,
+	key text[] DEFAULT NULL,
+	chunk_size integer DEFAULT NULL,
+	max_duration interval DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	workers integer DEFAULT 1)
+AS 'MODULE_PATHNAME', 'streamiter_backfill'
+LANGUAGE C;
+
+CREATE PROCEDURE streamiter.purge(
+	relation regclass,
+	filter text,
+	name text DEFAULT NULL,
+	key text[] DEFAULT NULL,
+	chunk_size integer DEFAULT NULL,
+	max_duration interval DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	workers integer DEFAULT 1)
+AS 'MODULE_PATHNAME', 'streamiter_purge'
+LANGUAGE C;
+
+CREATE PROCEDURE streamiter.archive(
+	relation regclass,
+	target regclass,
+	filter text,
+	name text DEFAULT NULL,
+	key text[] DEFAULT NULL,
+	chunk_size integer DEFAULT NULL,
+	max_duration interval DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	workers integer DEFAULT 1)
+AS 'MODULE_PATHNAME', 'streamiter_archive'
+LANGUAGE C;
+
 -- The state of a job of one's own; see above.  Never stored: it follows from
 -- what was asked for, what the last run came to, and whether somebody holds
 -- the runner's lock at this moment.

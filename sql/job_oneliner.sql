@@ -1,0 +1,181 @@
+--
+-- backfill, purge, archive: a job in one statement
+--
+SET client_min_messages = warning;
+CREATE SCHEMA job_oneliner;
+SET search_path = job_oneliner, public;
+RESET client_min_messages;
+
+CREATE TABLE users (id integer PRIMARY KEY, email text, n integer DEFAULT 0);
+INSERT INTO users SELECT g, CASE WHEN g % 10 = 0 THEN 'A@X' ELSE 'a@x' END
+FROM generate_series(1, 1000) g;
+
+-- batches are bounded by keys, not by what the filter lets through
+CALL streamiter.backfill('users', set => 'email = lower(email), n = n + 1',
+	filter => 'email <> lower(email)', chunk_size => 100);
+SELECT email, n, count(*) FROM users GROUP BY email, n ORDER BY n;
+SELECT regexp_replace(name, '[0-9a-f]{8}$', 'X') AS name, state, rows, batches,
+	affected, source, callback, key, recurrence
+FROM streamiter.jobs;
+SELECT statement FROM streamiter.jobs;
+
+-- the same call starts another pass, or goes on with one
+CALL streamiter.backfill('users', set => 'email = lower(email), n = n + 1',
+	filter => 'email <> lower(email)');
+UPDATE users SET email = upper(email);
+CALL streamiter.backfill('users', set => 'email = lower(email), n = n + 1',
+	filter => 'email <> lower(email)', max_rows => 250);
+CALL streamiter.backfill('users', set => 'email = lower(email), n = n + 1',
+	filter => 'email <> lower(email)', max_duration => '0');
+CALL streamiter.backfill('users', set => 'email = lower(email), n = n + 1',
+	filter => 'email <> lower(email)');
+SELECT email, n, count(*) FROM users GROUP BY email, n ORDER BY n;
+SELECT pass, state, rows, affected, chunk_size FROM streamiter.jobs;
+SELECT streamiter.drop_job(name) FROM streamiter.jobs;
+
+-- a name of one's own, no filter, another key
+CALL streamiter.backfill('users', set => 'n = -1', name => 'minus');
+CALL streamiter.backfill('users', set => 'n = -2', name => 'minus');
+SELECT n, count(*) FROM users GROUP BY n;
+SELECT streamiter.alter_job('minus', callback => 'f(integer)');
+SELECT streamiter.pause('minus');
+CALL streamiter.backfill('users', set => 'n = -1', name => 'minus');
+SELECT streamiter.drop_job('minus');
+
+-- what the user writes stays where it belongs
+CREATE TABLE pair (a integer, b text COLLATE "C", "odd ""name" integer,
+	v integer DEFAULT 0, PRIMARY KEY (a, b), UNIQUE ("odd ""name"));
+ALTER TABLE pair ALTER "odd ""name" SET NOT NULL;
+INSERT INTO pair SELECT g / 3, 'b' || g, g FROM generate_series(1, 30) g;
+CALL streamiter.backfill('pair', set => 'v = v + 1 -- one more',
+	filter => 'a > 2 OR b < ''b2'' -- most', name => 'p', chunk_size => 4);
+SELECT v, count(*) FROM pair GROUP BY v ORDER BY v;
+SELECT statement FROM streamiter.jobs;
+CALL streamiter.backfill('pair', set => '(v) = ROW (v + 1)', name => 'q',
+	key => '{"odd \"name"}', chunk_size => 4);
+SELECT statement FROM streamiter.jobs WHERE name = 'q';
+SELECT v, count(*) FROM pair GROUP BY v ORDER BY v;
+CALL streamiter.backfill('pair', set => 'v = 1', filter => 'true) OR (true');
+CALL streamiter.backfill('pair', set => 'v = 1', filter => 'true; DROP TABLE pair');
+CALL streamiter.backfill('pair', set => 'v = 1', filter => 'true ORDER BY 1');
+CALL streamiter.backfill('pair', set => 'v = 1', filter => '');
+CALL streamiter.backfill('pair', set => 'v = 1', filter => 'nothing = 1');
+CALL streamiter.backfill('pair', set => 'v = 1 WHERE true');
+CALL streamiter.backfill('pair', set => 'v = 1 RETURNING a');
+CALL streamiter.backfill('pair', set => 'v = 1; DROP TABLE pair');
+CALL streamiter.backfill('pair', set => '');
+CALL streamiter.backfill('pair', set => 'a = a + 1');
+CALL streamiter.backfill('pair', set => '(v, b) = (1, b)');
+CALL streamiter.backfill('pair', set => '"odd ""name" = 1',
+	key => '{"odd \"name"}');
+CALL streamiter.backfill('pair', set => NULL);
+CALL streamiter.backfill(NULL, set => 'v = 1');
+CALL streamiter.backfill('pair', set => 'v = 1', chunk_size => 0);
+CALL streamiter.backfill('pair', set => 'v = 1', key => '{v}');
+BEGIN;
+CALL streamiter.backfill('pair', set => 'v = 1');
+ROLLBACK;
+CREATE VIEW pairs AS TABLE pair;
+CALL streamiter.backfill('pairs', set => 'v = 1');
+CREATE TABLE keyless (v integer);
+CALL streamiter.backfill('keyless', set => 'v = 1');
+SELECT v, count(*) FROM pair GROUP BY v ORDER BY v;
+SELECT name FROM streamiter.jobs ORDER BY name;
+SELECT streamiter.drop_job(name) FROM streamiter.jobs;
+
+-- an error keeps what was committed, and the next call goes on
+CALL streamiter.backfill('users', set => 'n = 1 / (id - 500)', name => 'div',
+	chunk_size => 100);
+SELECT state, rows FROM streamiter.jobs;
+SELECT streamiter.alter_job('div', on_error => 'skip');
+CALL streamiter.backfill('users', set => 'n = 1 / (id - 500)', name => 'div');
+SELECT key, row_data FROM streamiter.skipped;
+SELECT streamiter.drop_job('div');
+
+--
+-- Purge
+--
+CREATE TABLE events (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at timestamptz NOT NULL, note text,
+	day date GENERATED ALWAYS AS ((at AT TIME ZONE 'UTC')::date) STORED);
+INSERT INTO events (at, note)
+SELECT '2025-12-01 00:00+00'::timestamptz + g * interval '1 hour', 'n' || g
+FROM generate_series(1, 2000) g;
+CALL streamiter.purge('events', filter => 'at < ''2025-12-11 00:00+00''',
+	chunk_size => 100, max_rows => 150);
+CALL streamiter.purge('events', filter => 'at < ''2025-12-11 00:00+00''');
+SELECT count(*), min(id), max(id) FROM events;
+CALL streamiter.purge('events', filter => NULL);
+SELECT streamiter.drop_job(name) FROM streamiter.jobs;
+
+--
+-- Archive: each row is in one of the two tables, whole
+--
+CREATE TABLE events_2025 (note text, at timestamptz, extra integer DEFAULT 7,
+	id bigint GENERATED ALWAYS AS IDENTITY, day date);
+CREATE TABLE before AS TABLE events;
+CALL streamiter.archive('events', target => 'events_2025',
+	filter => 'at < ''2026-01-01 00:00+00''', chunk_size => 100,
+	max_rows => 333);
+SELECT count(*) FROM events_2025;
+CALL streamiter.archive('events', target => 'events_2025',
+	filter => 'at < ''2026-01-01 00:00+00''');
+SELECT count(*), min(at) >= '2026-01-01 00:00+00' AS new FROM events;
+SELECT count(*), max(at) < '2026-01-01 00:00+00' AS old, min(extra), max(extra)
+FROM events_2025;
+(TABLE events UNION ALL SELECT id, at, note, day FROM events_2025)
+EXCEPT ALL TABLE before;
+TABLE before EXCEPT ALL
+(TABLE events UNION ALL SELECT id, at, note, day FROM events_2025);
+SELECT statement FROM streamiter.jobs;
+SELECT streamiter.drop_job(name) FROM streamiter.jobs;
+
+-- what could lose something is refused
+CALL streamiter.archive('events', target => 'events', filter => 'true');
+ALTER TABLE events ADD more integer;
+CALL streamiter.archive('events', target => 'events_2025', filter => 'true');
+ALTER TABLE events_2025 ADD more smallint;
+CALL streamiter.archive('events', target => 'events_2025', filter => 'true');
+ALTER TABLE events_2025 ALTER more TYPE integer;
+CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS
+	'BEGIN RETURN NULL; END';
+CREATE TRIGGER swallow BEFORE INSERT ON events_2025
+	FOR EACH ROW EXECUTE FUNCTION swallow();
+CALL streamiter.archive('events', target => 'events_2025', filter => 'true');
+DROP TRIGGER swallow ON events_2025;
+CREATE RULE lose AS ON INSERT TO events_2025 DO INSTEAD NOTHING;
+CALL streamiter.archive('events', target => 'events_2025', filter => 'true');
+DROP RULE lose ON events_2025;
+CREATE VIEW view_2025 AS TABLE events_2025;
+CALL streamiter.archive('events', target => 'view_2025', filter => 'true');
+CREATE TABLE detail (event bigint REFERENCES events ON DELETE CASCADE);
+CALL streamiter.archive('events', target => 'events_2025', filter => 'true');
+DROP TABLE detail;
+CREATE TABLE detail (event bigint REFERENCES events);
+INSERT INTO detail SELECT max(id) FROM events;
+CALL streamiter.archive('events', target => 'events_2025', filter => 'true',
+	chunk_size => 100);
+SELECT state, rows, affected, sqlstate FROM streamiter.jobs;
+DELETE FROM detail;
+CALL streamiter.archive('events', target => 'events_2025', filter => 'true');
+SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM events_2025);
+SELECT streamiter.drop_job(name) FROM streamiter.jobs;
+
+-- from and to partitioned tables
+CREATE TABLE parted (id integer, day integer, note text,
+	PRIMARY KEY (day, id)) PARTITION BY RANGE (day);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
+CREATE TABLE parted_2 PARTITION OF parted DEFAULT;
+CREATE TABLE old (LIKE parted) PARTITION BY HASH (id);
+CREATE TABLE old_0 PARTITION OF old FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE old_1 PARTITION OF old FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO parted SELECT g, g % 20, 'x' FROM generate_series(1, 500) g;
+CALL streamiter.archive('parted', target => 'old', filter => 'day < 15',
+	chunk_size => 30);
+SELECT (SELECT count(*) FROM parted), (SELECT count(*) FROM old),
+	(SELECT count(DISTINCT id) FROM (SELECT id FROM parted
+		UNION ALL SELECT id FROM old) u);
+SELECT streamiter.drop_job(name) FROM streamiter.jobs;
+
+SET client_min_messages = warning;
+DROP SCHEMA job_oneliner CASCADE;

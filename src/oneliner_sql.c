@@ -1,0 +1,283 @@
+/*-------------------------------------------------------------------------
+ *
+ * oneliner_sql.c
+ *	  The range statements of backfill, purge and archive.
+ *
+ * What the user wrote is put on lines of its own, between parentheses where it
+ * is a condition.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "keysql.h"
+#include "oneliner_sql.h"
+#include "statement.h"
+#include "table.h"
+
+/* Foreign keys that reach for other rows when one is deleted */
+static SiterTableStatement find_reaching_key = {
+	"SELECT c.conname, c.conrelid::pg_catalog.regclass"
+	" FROM pg_catalog.pg_constraint c"
+	" WHERE c.confrelid OPERATOR(pg_catalog.=) $1"
+	" AND c.contype OPERATOR(pg_catalog.=) 'f'"
+	" AND c.confdeltype OPERATOR(pg_catalog.=) ANY (ARRAY['c', 'n', 'd']::\"char\"[])"
+	" ORDER BY c.conname LIMIT 1",
+	1, {OIDOID}
+};
+
+static void check_set(const SiterKeyset *keyset, const char *set);
+static void check_filter(const char *filter);
+static char *table_name(Oid table);
+static char *where_clause(const SiterKeyset *keyset, const char *filter);
+static void check_move(Oid table, Oid target);
+static void check_swallowing(Relation rel);
+static List *moved_columns(Relation source, Relation target);
+static char *column_list(List *names, const char *qualifier);
+
+char *
+siter_oneliner_update(const SiterKeyset *keyset, const char *set,
+					  const char *filter)
+{
+	check_set(keyset, set);
+	return psprintf("UPDATE %s SET\n%s\n%s", table_name(keyset->table), set,
+					where_clause(keyset, filter));
+}
+
+char *
+siter_oneliner_delete(const SiterKeyset *keyset, const char *filter)
+{
+	return psprintf("DELETE FROM %s\n%s", table_name(keyset->table),
+					where_clause(keyset, filter));
+}
+
+char *
+siter_oneliner_move(const SiterKeyset *keyset, Oid target, const char *filter)
+{
+	Relation	source_rel;
+	Relation	target_rel;
+	List	   *columns;
+	const char *table = quote_identifier(get_rel_name(keyset->table));
+
+	check_move(keyset->table, target);
+	source_rel = table_open(keyset->table, AccessShareLock);
+	target_rel = table_open(target, AccessShareLock);
+	columns = moved_columns(source_rel, target_rel);
+	table_close(target_rel, NoLock);
+	table_close(source_rel, NoLock);
+
+	/* columns that count by themselves keep the values they had */
+	return psprintf("WITH moved AS (\nDELETE FROM %s\n%s\nRETURNING %s\n)\n"
+					"INSERT INTO %s (%s)\nOVERRIDING SYSTEM VALUE\n"
+					"SELECT %s FROM moved",
+					table_name(keyset->table), where_clause(keyset, filter),
+					column_list(columns, table), table_name(target),
+					column_list(columns, NULL), column_list(columns, "moved"));
+}
+
+static char *
+table_name(Oid table)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
+									  get_rel_name(table));
+}
+
+static char *
+where_clause(const SiterKeyset *keyset, const char *filter)
+{
+	const char *table = quote_identifier(get_rel_name(keyset->table));
+	char	   *between = siter_keysql_between(keyset, table);
+
+	if (filter == NULL)
+		return psprintf("WHERE %s", between);
+	check_filter(filter);
+	return psprintf("WHERE %s\nAND (\n%s\n)", between, filter);
+}
+
+/* Assignments and nothing else, and not to the key */
+static void
+check_set(const SiterKeyset *keyset, const char *set)
+{
+	List	   *statements;
+	UpdateStmt *update = NULL;
+	ListCell   *lc;
+
+	statements = siter_statement_parse(psprintf("UPDATE t SET\n%s\n", set),
+									   RAW_PARSE_DEFAULT);
+	if (list_length(statements) == 1)
+		update = (UpdateStmt *) linitial_node(RawStmt, statements)->stmt;
+	if (update == NULL || !IsA(update, UpdateStmt) ||
+		update->whereClause != NULL || update->fromClause != NIL ||
+		update->returningList != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("\"set\" must be assignments and nothing else"),
+				 errhint("What comes after WHERE in an UPDATE is the filter.")));
+
+	foreach(lc, update->targetList)
+	{
+		ResTarget  *assignment = lfirst_node(ResTarget, lc);
+
+		for (int i = 0; i < keyset->ncolumns; i++)
+		{
+			if (strcmp(assignment->name, keyset->columns[i].name) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("\"set\" must not change key column \"%s\"",
+								assignment->name),
+						 errdetail("A row whose key changes while its table is walked may be missed, or come twice.")));
+		}
+	}
+}
+
+/* One expression */
+static void
+check_filter(const char *filter)
+{
+	List	   *statements = siter_statement_parse(filter,
+												   RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select;
+
+	select = castNode(SelectStmt, linitial_node(RawStmt, statements)->stmt);
+	if (list_length(select->targetList) != 1 ||
+		select->distinctClause != NIL || select->fromClause != NIL ||
+		select->whereClause != NULL || select->groupClause != NIL ||
+		select->havingClause != NULL || select->windowClause != NIL ||
+		select->sortClause != NIL || select->limitOffset != NULL ||
+		select->limitCount != NULL || select->lockingClause != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("\"filter\" must be a condition and nothing else"),
+				 errhint("Use a subquery between parentheses to look at other tables.")));
+}
+
+static void
+check_move(Oid table, Oid target)
+{
+	SiterTableValue value = SITER_VALUE(ObjectIdGetDatum(table));
+	List	   *targets;
+	ListCell   *lc;
+
+	if (table == target)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" cannot be archived to itself",
+						get_rel_name(table))));
+
+	if (siter_table_execute(&find_reaching_key, &value) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot archive table \"%s\"", get_rel_name(table)),
+				 errdetail("Foreign key \"%s\" of table %s would delete or change rows there along with those archived.",
+						   siter_table_text(0, 1), siter_table_text(0, 2)),
+				 errhint("Archive that table first, and replace its foreign key by one with ON DELETE RESTRICT or NO ACTION.")));
+	SPI_freetuptable(SPI_tuptable);
+
+	targets = find_all_inheritors(target, AccessShareLock, NULL);
+	foreach(lc, targets)
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+
+		check_swallowing(rel);
+		table_close(rel, NoLock);
+	}
+}
+
+/* Could a row that is inserted here vanish, or go somewhere else? */
+static void
+check_swallowing(Relation rel)
+{
+	const char *reason = NULL;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION &&
+		rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot archive to \"%s\", which is not a table",
+						RelationGetRelationName(rel)),
+				 errhint("A job with a range statement of your own can do that; outside of this database, rows may then come more than once.")));
+
+	if (rel->rd_rules != NULL)
+		reason = _("It has rules, which may send rows elsewhere.");
+	else if (rel->trigdesc != NULL && rel->trigdesc->trig_insert_before_row)
+		reason = _("It has a row trigger BEFORE INSERT, which may drop rows.");
+	if (reason != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot archive to table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail_internal("%s", reason),
+				 errhint("Archive to a table without them.")));
+}
+
+/*
+ * Names of the columns that have to be moved: all but those that both tables
+ * compute.  Each must be there, and of the same type.
+ */
+static List *
+moved_columns(Relation source, Relation target)
+{
+	TupleDesc	tupdesc = RelationGetDescr(source);
+	List	   *names = NIL;
+
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute from = TupleDescAttr(tupdesc, i);
+		Form_pg_attribute to;
+		AttrNumber	attno;
+		char	   *name = NameStr(from->attname);
+
+		if (from->attisdropped)
+			continue;
+		attno = get_attnum(RelationGetRelid(target), name);
+		if (attno <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("table \"%s\" has no column \"%s\"",
+							RelationGetRelationName(target), name),
+					 errdetail("It would get lost when rows of table \"%s\" are archived there.",
+							   RelationGetRelationName(source))));
+		to = TupleDescAttr(RelationGetDescr(target), attno - 1);
+		if (from->attgenerated && to->attgenerated)
+			continue;
+		if (to->attgenerated || to->atttypid != from->atttypid ||
+			(to->atttypmod != from->atttypmod && to->atttypmod != -1))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of table \"%s\" cannot take all values that it has in table \"%s\"",
+							name, RelationGetRelationName(target),
+							RelationGetRelationName(source)),
+					 errdetail("There it is %s, here %s%s.",
+							   format_type_with_typemod(from->atttypid,
+														from->atttypmod),
+							   format_type_with_typemod(to->atttypid,
+														to->atttypmod),
+							   to->attgenerated ? ", and generated" : "")));
+		names = lappend(names, name);
+	}
+	return names;
+}
+
+static char *
+column_list(List *names, const char *qualifier)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, names)
+		appendStringInfo(&buf, "%s%s%s%s", buf.len > 0 ? ", " : "",
+						 qualifier ? qualifier : "", qualifier ? "." : "",
+						 quote_identifier((char *) lfirst(lc)));
+	return buf.data;
+}

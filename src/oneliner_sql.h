@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * oneliner_sql.h
+ *	  The range statements of backfill, purge and archive.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SITER_ONELINER_SQL_H
+#define SITER_ONELINER_SQL_H
+
+#include "keyset.h"
+
+/*
+ * Each makes the statement for one batch of the keyset's one table, from
+ * pieces that the user wrote.  A piece is parsed by itself first, so that it
+ * cannot be anything but what it is meant to be, a parenthesis or a comment
+ * in it included: 42601.  "filter" may be NULL.
+ */
+
+/* "set" is what follows SET.  22023 if it changes a column of the key */
+extern char *siter_oneliner_update(const SiterKeyset *keyset,
+								   const char *set, const char *filter);
+
+extern char *siter_oneliner_delete(const SiterKeyset *keyset,
+								   const char *filter);
+
+/*
+ * Delete rows and insert them into another table, column by column of the
+ * same name.  Refused where something would get lost on the way: 42703 and
+ * 42804 for columns that are not there or of another type, 0A000 for foreign
+ * keys that delete or change other rows along with those moved, and for rules
+ * and triggers that may swallow a row.  SPI must be connected.
+ */
+extern char *siter_oneliner_move(const SiterKeyset *keyset, Oid target,
+								 const char *filter);
+
+#endif							/* SITER_ONELINER_SQL_H */
