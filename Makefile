@@ -18,6 +18,7 @@ REGRESS = \
 	callbacks \
 	strict \
 	errors \
+	nested \
 	fused \
 	iterator \
 	registry \

@@ -113,12 +113,14 @@ SELECT query || ': ' || pg_temp.compare(query, 1) FROM unnest(ARRAY[
 	'SELECT NULL::integer'
 	]) WITH ORDINALITY q (query, ordinal) ORDER BY ordinal;
 SET enable_seqscan = off;
+SET jit = off;
 SELECT query || ': ' || pg_temp.compare(query, 1) FROM unnest(ARRAY[
 	'SELECT id FROM item WHERE id > 3 ORDER BY id',
 	'SELECT v FROM item WHERE id > 3 ORDER BY id',
 	'SELECT v FROM item WHERE id > 3 OR id = 1 ORDER BY id'
 	]) WITH ORDINALITY q (query, ordinal) ORDER BY ordinal;
 RESET enable_seqscan;
+RESET jit;
 
 -- duplicate columns, unnamed ones, swapped ones, columns of both sides of a join
 SELECT query || ': ' || pg_temp.compare(query, 2) FROM unnest(ARRAY[

@@ -65,6 +65,7 @@ siter_pump_run(SiterPump *pump)
 	}
 	PG_CATCH();
 	{
+		siter_walk_unlock_cursor(pump->walk);
 		if (callback->abort != NULL)
 			callback->abort(callback);
 		PG_RE_THROW();
@@ -116,10 +117,12 @@ collect(SiterPump *pump)
 
 	while (siter_walk_fetch(walk))
 	{
+		siter_walk_lock_cursor(walk);
 		if (pump->skip_errors)
 			work_off_skipping(pump);
 		else
 			call_rows(pump, 0, walk->batch.nrows);
+		siter_walk_unlock_cursor(walk);
 		siter_walk_note_memory(walk);
 		MemoryContextReset(walk->row_context);
 		CHECK_FOR_INTERRUPTS();

@@ -7,8 +7,8 @@
  * time, but with a receiver of our own: SPI_cursor_fetch() copies every row
  * into a table first, which costs more than the scan of a narrow row does.
  *
- * The portal is pinned, as PL/pgSQL's FOR loop pins its own, so that CLOSE
- * ALL in a callback cannot pull it away from under us.  An abort of the
+ * The portal is pinned, as PL/pgSQL's FOR loop pins its own, so that CLOSE in
+ * a callback cannot pull it away from under us.  An abort of the
  * transaction, or of the subtransaction that opened it, drops it pinned or
  * not.
  *
@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "executor/executor.h"
 #include "tcop/pquery.h"
 #include "utils/datum.h"
@@ -53,6 +54,18 @@ static bool run_portal(SiterWalk *walk, WalkReceiver *receiver);
 static bool stream_row(TupleTableSlot *slot, DestReceiver *self);
 static bool scan_row(TupleTableSlot *slot, DestReceiver *self);
 static bool collect_row(TupleTableSlot *slot, DestReceiver *self);
+static Size packed_bytes(TupleTableSlot *slot, int natts);
+
+/* The number of the last column that could be toasted; 0: there is none */
+static int
+last_varlena(TupleDesc tupdesc)
+{
+	int			attno = tupdesc->natts;
+
+	while (attno > 0 && TupleDescAttr(tupdesc, attno - 1)->attlen != -1)
+		attno--;
+	return attno;
+}
 
 SiterWalk *
 siter_walk_open(const SiterSource *source, int chunk_size,
@@ -81,6 +94,7 @@ siter_walk_open(const SiterSource *source, int chunk_size,
 											  ALLOCSET_DEFAULT_SIZES);
 	walk->batch.slot = MakeSingleTupleTableSlot(walk->tupdesc,
 												&TTSOpsMinimalTuple);
+	walk->last_varlena = last_varlena(walk->tupdesc);
 	MemoryContextSwitchTo(oldcontext);
 
 	walk->portal = open_portal(source, hook, hook_arg);
@@ -291,9 +305,48 @@ collect_row(TupleTableSlot *slot, DestReceiver *self)
 	batch->tuples[batch->nrows++] = tuple;
 	receiver->nrows = batch->nrows;
 	receiver->bytes += sizeof(MinimalTuple) + GetMemoryChunkSpace(tuple);
+	if (walk->last_varlena > 0)
+		receiver->bytes += packed_bytes(slot, walk->last_varlena);
 	receiver->base.full = (receiver->bytes >= walk->max_batch_memory &&
 						   batch->nrows < walk->chunk_size);
 	return !receiver->base.full;
+}
+
+void
+siter_walk_lock_cursor(SiterWalk *walk)
+{
+	MarkPortalActive(walk->portal);
+}
+
+void
+siter_walk_unlock_cursor(SiterWalk *walk)
+{
+	if (walk->portal->status == PORTAL_ACTIVE)
+		walk->portal->status = PORTAL_READY;
+}
+
+/*
+ * What the compressed and toasted values of a row will take once they are
+ * unpacked, which is done for all rows of a batch when they go into arrays
+ */
+static Size
+packed_bytes(TupleTableSlot *slot, int natts)
+{
+	TupleDesc	tupdesc = slot->tts_tupleDescriptor;
+	Size		bytes = 0;
+
+	slot_getsomeattrs(slot, natts);
+	for (int i = 0; i < natts; i++)
+	{
+		struct varlena *value;
+
+		if (slot->tts_isnull[i] || TupleDescAttr(tupdesc, i)->attlen != -1)
+			continue;
+		value = (struct varlena *) DatumGetPointer(slot->tts_values[i]);
+		if (VARATT_IS_COMPRESSED(value) || VARATT_IS_EXTERNAL_ONDISK(value))
+			bytes += toast_raw_datum_size(PointerGetDatum(value));
+	}
+	return bytes;
 }
 
 void

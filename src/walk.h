@@ -25,7 +25,8 @@ typedef struct SiterWalk
 	Portal		portal;			/* pinned while the walk is open */
 	TupleDesc	tupdesc;
 	int			chunk_size;
-	Size		max_batch_memory;	/* in bytes */
+	Size		max_batch_memory;	/* in bytes, of rows as they are unpacked */
+	int			last_varlena;	/* columns up to this one may be packed */
 	MemoryContext walk_context; /* parent of all that follows */
 	MemoryContext batch_context;	/* reset before each batch */
 	MemoryContext row_context;	/* reset after each row */
@@ -70,6 +71,15 @@ extern bool siter_walk_scan(SiterWalk *walk, SiterRowConsumer consume,
  * holds chunk_size rows, fewer at the end or at max_batch_memory.
  */
 extern bool siter_walk_fetch(SiterWalk *walk);
+
+/*
+ * Around the work on a collected batch: meanwhile the cursor, which anyone can
+ * find in pg_cursors, counts as running, so that CLOSE ALL passes over it and
+ * FETCH fails.  Unlock after an error as well, before the transaction aborts;
+ * that does no harm if the cursor was not locked.
+ */
+extern void siter_walk_lock_cursor(SiterWalk *walk);
+extern void siter_walk_unlock_cursor(SiterWalk *walk);
 
 /* To be called when a collected batch has been worked off: notes the peak */
 extern void siter_walk_note_memory(SiterWalk *walk);
