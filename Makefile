@@ -29,6 +29,7 @@ REGRESS = \
 	job \
 	job_errors \
 	job_oneliner \
+	progress \
 
 REGRESS_OPTS = --load-extension=streamiter
 

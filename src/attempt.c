@@ -18,6 +18,7 @@
 
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "executor/instrument.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -28,8 +29,13 @@
 
 #include "attempt.h"
 #include "batch_timer.h"
+#include "guc.h"
+#include "job_progress.h"
 #include "pace.h"
 #include "range.h"
+
+/* The planner may think of more rows than there can be */
+#define MAX_ESTIMATE 1e15
 
 /* What is streamed from the source for a range statement */
 typedef struct KeyScan
@@ -54,6 +60,7 @@ static void check_neighbours(SiterRunner *runner, StreamIterBatch *batch);
 static void call(SiterRunner *runner, SiterWalk *walk, int nrows);
 static void fire_deferred_triggers(void);
 static void save_position(SiterRunner *runner);
+static void set_total(SiterRunner *runner, const SiterKey *upper);
 static bool narrow_to_bad_row(SiterRunner *runner, SiterRange *range);
 static Datum bad_row_as_jsonb(SiterRunner *runner);
 
@@ -188,7 +195,7 @@ work_on_keys(SiterRunner *runner)
 	SiterAttempt *attempt = &runner->attempt;
 	SiterKeyset *keyset = runner->keyset;
 	SiterRange	range = what_is_left(runner);
-	KeyScan		scan = {.runner = runner, .limit = runner->limit};
+	KeyScan		scan = {.runner = runner,.limit = runner->limit};
 	SiterWalk  *walk;
 
 	scan.in_place = keyset->proven_unique;
@@ -400,10 +407,12 @@ save_position(SiterRunner *runner)
 	}
 
 	attempt->count.retries = runner->retries;
+	attempt->count.wal_bytes = pgWalUsage.wal_bytes - runner->wal_counted;
 	if (!siter_ledger_checkpoint(runner->job, &runner->run, runner->slice,
 								 runner->position_text,
 								 attempt->position_text,
-								 attempt->done, &attempt->count))
+								 attempt->done, &attempt->count,
+								 siter_job_progress_rate(runner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("job \"%s\" was moved on by somebody else",
@@ -622,7 +631,31 @@ siter_attempt_begin_pass(SiterRunner *runner)
 	runner->attempt.phase = SITER_PHASE_SAVE;
 	siter_ledger_begin_pass(runner->job, &runner->run, upper_text,
 							upper == NULL);
+	set_total(runner, upper);
 	finish(runner, nestlevel);
+}
+
+/*
+ * How many rows the pass will come to.  It stays as it is, right or wrong, so
+ * that the percentage cannot fall.
+ */
+static void
+set_total(SiterRunner *runner, const SiterKey *upper)
+{
+	SiterRange	range = {NULL, upper};
+
+	if (upper == NULL)
+		siter_ledger_set_total(&runner->run, 0, true);
+	else if (siter_exact_totals)
+		siter_ledger_set_total(&runner->run,
+							   siter_range_count(runner->keyset, &range),
+							   true);
+	else
+		siter_ledger_set_total(&runner->run,
+							   (int64) Min(siter_range_estimate(runner->keyset,
+																&range),
+										   MAX_ESTIMATE),
+							   false);
 }
 
 void

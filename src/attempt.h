@@ -12,6 +12,7 @@
 #include "ledger.h"
 #include "pacer.h"
 #include "position.h"
+#include "progress_line.h"
 
 /* What an attempt was doing when an error came */
 typedef enum SiterPhase
@@ -72,7 +73,9 @@ typedef struct SiterRunner
 
 	int			limit;			/* rows that the next attempt may take */
 	int64		retries;		/* to be counted with the next commit */
+	uint64		wal_counted;	/* of the backend's WAL bytes */
 	SiterCounters total;		/* of this run */
+	SiterMeter	meter;			/* of these rows; all zeroes: not started */
 	int64		retried;		/* rows tried again that had been set aside */
 	bool		stop_requested; /* the job is to be paused or cancelled */
 

@@ -21,6 +21,13 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#if PG_VERSION_NUM >= 170000
+#include "storage/dsm_registry.h"
+#include "storage/procnumber.h"
+#else
+#include "storage/backendid.h"
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"
@@ -122,6 +129,30 @@ siter_wait_event(const char *name)
 	return WaitEventExtensionNew(name);
 #else
 	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* 17 has shared memory that needs no preloading; elsewhere NULL */
+static inline void *
+siter_dsm_segment(const char *name, Size size, void (*init) (void *memory))
+{
+#if PG_VERSION_NUM >= 170000
+	bool		found;
+
+	return GetNamedDSMSegment(name, size, init, &found);
+#else
+	return NULL;
+#endif
+}
+
+/* 17 numbers backends from 0; < 0: this process has no number */
+static inline int
+siter_backend_number(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyBackendId - 1;
 #endif
 }
 

@@ -42,6 +42,26 @@ fuse_callback(PlannedStmt *plan, void *arg)
 		callback->fused = callback->fuse(callback, plan);
 }
 
+/* Other sessions may look on */
+static void
+run_shown(SiterPump *pump, const char *callback)
+{
+	PlannedStmt *stmt = PortalGetPrimaryStmt(pump->walk->portal);
+
+	pump->progress = siter_progress_begin(pump->walk->query, callback,
+										  stmt->planTree->plan_rows);
+	PG_TRY();
+	{
+		siter_pump_run(pump);
+	}
+	PG_FINALLY();
+	{
+		if (pump->progress != NULL)
+			siter_progress_end(pump->progress);
+	}
+	PG_END_TRY();
+}
+
 static Datum
 for_each_result(FunctionCallInfo fcinfo, const SiterPump *pump,
 				instr_time start)
@@ -95,7 +115,7 @@ streamiter_for_each(PG_FUNCTION_ARGS)
 	pump.walk = siter_walk_open(source, chunk_size,
 								pump.skip_errors ? NULL : fuse_callback,
 								pump.callback);
-	siter_pump_run(&pump);
+	run_shown(&pump, callback);
 
 	/* the result must outlive what SPI_finish() frees */
 	MemoryContextSwitchTo(oldcontext);

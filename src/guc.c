@@ -15,6 +15,9 @@
 
 int			siter_chunk_size = SITER_DEFAULT_CHUNK_SIZE;
 int			siter_max_batch_memory = SITER_DEFAULT_BATCH_MEMORY_KB;
+int			siter_progress_interval = SITER_DEFAULT_PROGRESS_INTERVAL;
+int			siter_history_limit = SITER_DEFAULT_HISTORY_LIMIT;
+bool		siter_exact_totals = false;
 
 void
 siter_guc_init(void)
@@ -36,6 +39,31 @@ siter_guc_init(void)
 							SITER_MIN_BATCH_MEMORY_KB,
 							MAX_KILOBYTES,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("streamiter.progress_interval",
+							"Time between the lines in which a running CALL tells how far it is.",
+							"0 turns them off.",
+							&siter_progress_interval,
+							SITER_DEFAULT_PROGRESS_INTERVAL,
+							0,
+							SITER_MAX_PROGRESS_INTERVAL,
+							PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("streamiter.history_limit",
+							"Number of runs of a job that are remembered.",
+							NULL,
+							&siter_history_limit,
+							SITER_DEFAULT_HISTORY_LIMIT,
+							SITER_MIN_HISTORY_LIMIT,
+							SITER_MAX_HISTORY_LIMIT,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("streamiter.exact_totals",
+							 "Counts the rows of a job's source when a pass begins.",
+							 "Otherwise their number is estimated.",
+							 &siter_exact_totals,
+							 false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
 int

@@ -15,8 +15,18 @@
 #define SITER_MIN_BATCH_MEMORY_KB		64
 #define SITER_DEFAULT_BATCH_MEMORY_KB	(64 * 1024)
 
+#define SITER_DEFAULT_PROGRESS_INTERVAL	5
+#define SITER_MAX_PROGRESS_INTERVAL		86400
+
+#define SITER_MIN_HISTORY_LIMIT		1
+#define SITER_DEFAULT_HISTORY_LIMIT	100
+#define SITER_MAX_HISTORY_LIMIT		1000000
+
 extern PGDLLIMPORT int siter_chunk_size;
 extern PGDLLIMPORT int siter_max_batch_memory;	/* in kB */
+extern PGDLLIMPORT int siter_progress_interval; /* in s; 0: never */
+extern PGDLLIMPORT int siter_history_limit;
+extern PGDLLIMPORT bool siter_exact_totals;
 
 extern void siter_guc_init(void);
 

@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -250,7 +251,7 @@ streamiter_alter_job(PG_FUNCTION_ARGS)
 {
 	char	   *name = siter_option_text(fcinfo, 0, "name");
 	bool		acknowledge = !PG_ARGISNULL(ALTER_ACKNOWLEDGE) &&
-		PG_GETARG_BOOL(ALTER_ACKNOWLEDGE);
+	PG_GETARG_BOOL(ALTER_ACKNOWLEDGE);
 	SiterJob   *job;
 
 	SPI_connect();
@@ -440,7 +441,8 @@ streamiter_job_state(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	job = siter_job_by_id(PG_GETARG_INT32(0));
-	if (job != NULL && has_privs_of_role(GetUserId(), job->owner))
+	if (job != NULL && (has_privs_of_role(GetUserId(), job->owner) ||
+						has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS)))
 		state = siter_job_state_names[siter_job_state(job->id)];
 	SPI_finish();
 

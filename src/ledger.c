@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "guc.h"
 #include "ledger.h"
 #include "table.h"
 
@@ -32,14 +33,16 @@ static SiterTableStatement close_crashed_run = {
 	"  retries = COALESCE(s.retries OPERATOR(pg_catalog.-) r.base_retries, 0),"
 	"  not_called ="
 	"   COALESCE(s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0),"
-	"  affected = COALESCE(s.affected OPERATOR(pg_catalog.-) r.base_affected, 0)"
+	"  affected = COALESCE(s.affected OPERATOR(pg_catalog.-) r.base_affected, 0),"
+	"  wal_bytes = COALESCE(s.wal_bytes OPERATOR(pg_catalog.-) r.base_wal_bytes, 0)"
 	" FROM (SELECT pg_catalog.max(updated) AS updated,"
 	"   pg_catalog.max(pass) AS pass, pg_catalog.sum(rows) AS rows,"
 	"   pg_catalog.sum(batches) AS batches,"
 	"   pg_catalog.sum(skipped) AS skipped,"
 	"   pg_catalog.sum(retries) AS retries,"
 	"   pg_catalog.sum(not_called) AS not_called,"
-	"   pg_catalog.sum(affected) AS affected"
+	"   pg_catalog.sum(affected) AS affected,"
+	"   pg_catalog.sum(wal_bytes) AS wal_bytes"
 	"  FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1) s"
 	" WHERE r.job_id OPERATOR(pg_catalog.=) $1 AND r.outcome IS NULL",
 	1, {INT4OID}
@@ -47,7 +50,8 @@ static SiterTableStatement close_crashed_run = {
 
 /*
  * $1: job, $2: whether a finished pass is to be followed by another, $3:
- * process.  A pass that has no slice yet was not begun.
+ * process.  A pass that has no slice yet was not begun.  The total is the
+ * pass's, from run to run.
  */
 static SiterTableStatement insert_run = {
 	"WITH s AS (SELECT pg_catalog.max(pass) AS pass,"
@@ -56,30 +60,54 @@ static SiterTableStatement insert_run = {
 	"  pg_catalog.sum(skipped) AS skipped,"
 	"  pg_catalog.sum(retries) AS retries,"
 	"  pg_catalog.sum(not_called) AS not_called,"
-	"  pg_catalog.sum(affected) AS affected"
+	"  pg_catalog.sum(affected) AS affected,"
+	"  pg_catalog.sum(wal_bytes) AS wal_bytes"
 	" FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1)"
 	" INSERT INTO streamiter.run"
-	" (job_id, pid, started, pass, base_rows, base_batches, base_skipped,"
-	"  base_retries, base_not_called, base_affected)"
+	" (job_id, pid, started, pass, run_by, total_rows, total_is_exact,"
+	"  base_rows, base_batches, base_skipped, base_retries, base_not_called,"
+	"  base_affected, base_wal_bytes)"
 	" SELECT $1, $3, pg_catalog.clock_timestamp(),"
 	"  CASE WHEN s.over THEN s.pass OPERATOR(pg_catalog.+) 1"
-	"   ELSE COALESCE(s.pass, (SELECT COALESCE(pg_catalog.max(r.pass), 0)"
+	"   ELSE COALESCE(s.pass, (SELECT pg_catalog.max(r.pass)"
+	"     OPERATOR(pg_catalog.+) 1"
 	"    FROM streamiter.run r JOIN streamiter.job j"
 	"     ON j.id OPERATOR(pg_catalog.=) r.job_id"
 	"    WHERE r.job_id OPERATOR(pg_catalog.=) $1"
-	"    AND r.id OPERATOR(pg_catalog.<=) j.last_forgotten_run)"
-	"    OPERATOR(pg_catalog.+) 1) END,"
+	"    AND r.id OPERATOR(pg_catalog.<=) j.last_forgotten_run),"
+	"    (SELECT pg_catalog.max(r.pass) FROM streamiter.run r"
+	"     WHERE r.job_id OPERATOR(pg_catalog.=) $1), 1) END,"
+	"  SESSION_USER, l.total_rows, COALESCE(l.total_is_exact, false),"
 	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.rows, 0) END,"
 	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.batches, 0) END,"
 	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.skipped, 0) END,"
 	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.retries, 0) END,"
 	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.not_called, 0) END,"
-	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.affected, 0) END"
-	" FROM s"
+	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.affected, 0) END,"
+	"  CASE WHEN s.over THEN 0 ELSE COALESCE(s.wal_bytes, 0) END"
+	" FROM s LEFT JOIN LATERAL (SELECT r.total_rows, r.total_is_exact"
+	"  FROM streamiter.run r WHERE r.job_id OPERATOR(pg_catalog.=) $1"
+	"  AND r.pass OPERATOR(pg_catalog.=) s.pass AND NOT s.over"
+	"  ORDER BY r.id DESC LIMIT 1) l ON true"
 	" RETURNING id, pass, NOT EXISTS (SELECT FROM streamiter.slice"
 	"  WHERE job_id OPERATOR(pg_catalog.=) run.job_id"
-	"  AND pass OPERATOR(pg_catalog.=) run.pass)",
+	"  AND pass OPERATOR(pg_catalog.=) run.pass), base_rows, total_rows",
 	3, {INT4OID, BOOLOID, INT4OID}
+};
+
+/* $1: job, $2: how many are kept */
+static SiterTableStatement prune_runs = {
+	"DELETE FROM streamiter.run WHERE job_id OPERATOR(pg_catalog.=) $1"
+	" AND id OPERATOR(pg_catalog.<=) (SELECT r.id FROM streamiter.run r"
+	"  WHERE r.job_id OPERATOR(pg_catalog.=) $1"
+	"  ORDER BY r.id DESC OFFSET $2 LIMIT 1)",
+	2, {INT4OID, INT8OID}
+};
+
+static SiterTableStatement set_total = {
+	"UPDATE streamiter.run SET total_rows = $2, total_is_exact = $3"
+	" WHERE id OPERATOR(pg_catalog.=) $1",
+	3, {INT8OID, INT8OID, BOOLOID}
 };
 
 static SiterTableStatement take_slices = {
@@ -120,13 +148,14 @@ static SiterTableStatement checkpoint = {
 	"  retries = retries OPERATOR(pg_catalog.+) $10,"
 	"  not_called = not_called OPERATOR(pg_catalog.+) $11,"
 	"  affected = affected OPERATOR(pg_catalog.+) $12,"
+	"  wal_bytes = wal_bytes OPERATOR(pg_catalog.+) $13, row_rate = $14,"
 	"  updated = pg_catalog.clock_timestamp()"
 	" WHERE job_id OPERATOR(pg_catalog.=) $1"
 	" AND slice OPERATOR(pg_catalog.=) $2"
 	" AND run_id OPERATOR(pg_catalog.=) $3 AND NOT done"
 	" AND position IS NOT DISTINCT FROM $4",
-	12, {INT4OID, INT4OID, INT8OID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID,
-	INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
+	14, {INT4OID, INT4OID, INT8OID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID,
+	INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, FLOAT8OID}
 };
 
 static SiterTableStatement count_skipped = {
@@ -184,13 +213,15 @@ static SiterTableStatement update_run = {
 	"  not_called ="
 	"   COALESCE(s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0),"
 	"  affected = COALESCE(s.affected OPERATOR(pg_catalog.-) r.base_affected, 0),"
+	"  wal_bytes = COALESCE(s.wal_bytes OPERATOR(pg_catalog.-) r.base_wal_bytes, 0),"
 	"  wait_time = COALESCE($12, '{}')::jsonb"
 	" FROM (SELECT pg_catalog.sum(rows) AS rows,"
 	"   pg_catalog.sum(batches) AS batches,"
 	"   pg_catalog.sum(skipped) AS skipped,"
 	"   pg_catalog.sum(retries) AS retries,"
 	"   pg_catalog.sum(not_called) AS not_called,"
-	"   pg_catalog.sum(affected) AS affected"
+	"   pg_catalog.sum(affected) AS affected,"
+	"   pg_catalog.sum(wal_bytes) AS wal_bytes"
 	"  FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1"
 	"  AND run_id OPERATOR(pg_catalog.=) $2) s"
 	" WHERE r.id OPERATOR(pg_catalog.=) $2",
@@ -249,10 +280,27 @@ siter_ledger_begin_run(const SiterJob *job, SiterRun *run)
 	run->id = siter_table_int64(0, 1);
 	run->pass = siter_table_int32(0, 2);
 	run->new_pass = siter_table_bool(0, 3);
+	run->base_rows = siter_table_int64(0, 4);
+	run->total_rows = siter_table_int64(0, 5);
 	SPI_freetuptable(SPI_tuptable);
+
+	values[1] = int64_param(siter_history_limit);
+	(void) siter_table_execute(&prune_runs, values);
 
 	values[1] = int64_param(run->id);
 	(void) siter_table_execute(&take_slices, values);
+}
+
+void
+siter_ledger_set_total(SiterRun *run, int64 rows, bool exact)
+{
+	SiterTableValue values[3];
+
+	values[0] = int64_param(run->id);
+	values[1] = int64_param(rows);
+	values[2] = SITER_VALUE(BoolGetDatum(exact));
+	(void) siter_table_execute(&set_total, values);
+	run->total_rows = rows;
 }
 
 void
@@ -295,9 +343,9 @@ siter_ledger_slices(const SiterJob *job)
 bool
 siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 						int32 slice, Datum from, Datum to, bool done,
-						const SiterCounters *count)
+						const SiterCounters *count, double row_rate)
 {
-	SiterTableValue values[12];
+	SiterTableValue values[14];
 
 	values[0] = job_param(job);
 	values[1] = SITER_VALUE(Int32GetDatum(slice));
@@ -311,6 +359,8 @@ siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 	values[9] = int64_param(count->retries);
 	values[10] = int64_param(count->not_called);
 	values[11] = int64_param(count->affected);
+	values[12] = int64_param(count->wal_bytes);
+	values[13] = SITER_VALUE(Float8GetDatum(row_rate));
 	return siter_table_execute(&checkpoint, values) == 1;
 }
 

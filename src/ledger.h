@@ -23,6 +23,7 @@ typedef struct SiterCounters
 	int64		retries;		/* attempts made again */
 	int64		not_called;
 	int64		affected;		/* by range statements, as they say */
+	int64		wal_bytes;		/* that the process wrote for it */
 } SiterCounters;
 
 typedef struct SiterRun
@@ -30,13 +31,19 @@ typedef struct SiterRun
 	int64		id;
 	int32		pass;
 	bool		new_pass;		/* it still has to be started */
+	int64		base_rows;		/* done when it began */
+	int64		total_rows;		/* of the pass, an estimate; 0: not known */
 } SiterRun;
 
 /*
- * Insert the run's row, take over the slices, and note a last run that
- * crashed as such.  The lock must be held.
+ * Insert the run's row, take over the slices, note a last run that crashed as
+ * such, and forget those that history_limit leaves no room for.  The lock must
+ * be held.
  */
 extern void siter_ledger_begin_run(const SiterJob *job, SiterRun *run);
+
+/* How many rows the pass will come to, known exactly or not */
+extern void siter_ledger_set_total(SiterRun *run, int64 rows, bool exact);
 
 /* Forget the last pass; the first slice of the new one */
 extern void siter_ledger_begin_pass(const SiterJob *job, const SiterRun *run,
@@ -53,12 +60,13 @@ typedef struct SiterSlice
 extern List *siter_ledger_slices(const SiterJob *job);
 
 /*
- * Move a slice's position on, and count.  False if somebody else has moved
+ * Move a slice's position on, and count; row_rate is in rows/s of late.  False if somebody else has moved
  * it, or has begun a run since: then this transaction must not commit.
  */
 extern bool siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 									int32 slice, Datum from, Datum to,
-									bool done, const SiterCounters *count);
+									bool done, const SiterCounters *count,
+									double row_rate);
 
 /* A row that stands alone in the key range (lower, key] */
 typedef struct SiterSkippedRow

@@ -127,6 +127,7 @@ table_arg(FunctionCallInfo fcinfo, int argno, const char *name)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_TABLE),
 					 errmsg("there is no table %u", table)));
+			break;
 		default:
 			ereport(ERROR,
 					(errcode(ERRCODE_WRONG_OBJECT_TYPE),

@@ -24,6 +24,7 @@
 #include "compat.h"
 #include "failure.h"
 #include "guc.h"
+#include "job_progress.h"
 #include "pace.h"
 #include "throttle_query.h"
 
@@ -101,6 +102,7 @@ siter_pace_wait(SiterRunner *runner, const SiterBudget *budget,
 				break;
 			}
 			error = wait_a_slice(runner, wait, left);
+			siter_job_progress_tell(runner);
 			if (error == NULL && siter_clock->now() < wait.until)
 				error = siter_runner_transact(runner, look_at_job, true);
 		}

@@ -35,6 +35,7 @@
 #define MAX_SHOWN_VALUE 64
 
 static void drain(SiterPump *pump);
+static void after_batch(SiterPump *pump);
 static void scan_fused(SiterPump *pump);
 static void stream(SiterPump *pump);
 static void collect(SiterPump *pump);
@@ -86,6 +87,14 @@ drain(SiterPump *pump)
 		collect(pump);
 }
 
+static void
+after_batch(SiterPump *pump)
+{
+	siter_walk_note_memory(pump->walk);
+	if (pump->progress != NULL)
+		siter_progress_note(pump->progress, pump->walk->rows, pump->skipped);
+}
+
 /* The plan calls the callback */
 static void
 scan_fused(SiterPump *pump)
@@ -95,7 +104,7 @@ scan_fused(SiterPump *pump)
 	while (siter_walk_scan(pump->walk, callback->count_call, callback))
 	{
 		pump->not_called = callback->not_called;
-		siter_walk_note_memory(pump->walk);
+		after_batch(pump);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -105,7 +114,7 @@ stream(SiterPump *pump)
 {
 	while (siter_walk_stream(pump->walk, take_row, pump))
 	{
-		siter_walk_note_memory(pump->walk);
+		after_batch(pump);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -123,7 +132,7 @@ collect(SiterPump *pump)
 		else
 			call_rows(pump, 0, walk->batch.nrows);
 		siter_walk_unlock_cursor(walk);
-		siter_walk_note_memory(walk);
+		after_batch(pump);
 		MemoryContextReset(walk->row_context);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -9,6 +9,7 @@
 #define SITER_PUMP_H
 
 #include "callback.h"
+#include "progress.h"
 #include "walk.h"
 
 typedef struct SiterPump
@@ -17,6 +18,7 @@ typedef struct SiterPump
 	SiterCallback *callback;
 	bool		skip_errors;	/* on_error => 'skip' */
 	int64		max_skips;
+	SiterProgress *progress;	/* where it is shown, or NULL */
 
 	/* results */
 	int64		skipped;

@@ -294,6 +294,19 @@ count_rows(SiterKeyset *keyset, const SiterRange *range, int64 limit)
 	return rows;
 }
 
+int64
+siter_range_count(SiterKeyset *keyset, const SiterRange *range)
+{
+	SiterWalk  *walk = siter_range_open_keys(keyset, range, NULL, COUNT_CHUNK);
+	int64		rows;
+
+	while (siter_walk_scan(walk, NULL, NULL))
+		CHECK_FOR_INTERRUPTS();
+	rows = (int64) walk->rows;
+	siter_walk_close(walk);
+	return rows;
+}
+
 void
 siter_range_check_nulls(SiterKeyset *keyset)
 {

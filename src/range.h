@@ -79,6 +79,9 @@ extern SiterKey *siter_range_nth(SiterKeyset *keyset,
  */
 extern void siter_range_check_nulls(SiterKeyset *keyset);
 
+/* Read all keys of a range, to count them */
+extern int64 siter_range_count(SiterKeyset *keyset, const SiterRange *range);
+
 /* The planner's estimate of the number of rows; nothing is read */
 extern double siter_range_estimate(SiterKeyset *keyset,
 								   const SiterRange *range);

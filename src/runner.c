@@ -23,6 +23,7 @@
 
 #include "access/xact.h"
 #include "common/pg_prng.h"
+#include "executor/instrument.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -36,6 +37,7 @@
 #include "compat.h"
 #include "failure.h"
 #include "guc.h"
+#include "job_progress.h"
 #include "pace.h"
 #include "runner.h"
 
@@ -73,6 +75,7 @@ siter_runner_init(SiterRunner *runner, MemoryContext context, SiterJob *job)
 	runner->job = job;
 	runner->pacer.replicas.context = context;
 	runner->pacer.rows_left = -1;
+	runner->wal_counted = pgWalUsage.wal_bytes;
 	runner->limit = siter_pace_usual_limit(runner);
 }
 
@@ -183,6 +186,7 @@ siter_runner_work(SiterRunner *runner, const SiterSlice *slice,
 
 		if (error != NULL || runner->done)
 			break;
+		siter_job_progress_tell(runner);
 		*outcome = why_stop(runner, budget);
 	}
 	return error;
@@ -441,6 +445,8 @@ account(SiterRunner *runner)
 	runner->total.not_called += count->not_called;
 	runner->total.affected += count->affected;
 	runner->retries -= count->retries;
+	runner->total.wal_bytes += count->wal_bytes;
+	runner->wal_counted += count->wal_bytes;
 }
 
 /* Between two batches: is there a reason to stop? */

@@ -316,7 +316,8 @@ CREATE TABLE streamiter.job (
 -- A key range of a job in its current pass: (lower, upper], NULL where it is
 -- open, and the position in it, NULL before the first batch.  The position
 -- moves by compare-and-set on run and old position, in the transaction that
--- holds the batch's effects.  Counters are the pass's, and move with it.
+-- holds the batch's effects.  Counters are the pass's, and move with it;
+-- row_rate is in rows/s over the seconds before.
 CREATE TABLE streamiter.slice (
 	job_id integer NOT NULL REFERENCES streamiter.job ON DELETE CASCADE,
 	slice integer NOT NULL,
@@ -332,6 +333,8 @@ CREATE TABLE streamiter.slice (
 	retries bigint NOT NULL DEFAULT 0,
 	not_called bigint NOT NULL DEFAULT 0,
 	affected bigint NOT NULL DEFAULT 0,
+	wal_bytes bigint NOT NULL DEFAULT 0,
+	row_rate double precision,
 	updated timestamptz NOT NULL,
 	PRIMARY KEY (job_id, slice)
 ) WITH (fillfactor = 50);
@@ -339,13 +342,17 @@ CREATE TABLE streamiter.slice (
 -- One execution of a job.  outcome is NULL while it runs, and after a crash
 -- until the next run has found it so; base_* are the pass's counters when it
 -- began, since the position and the counters of a batch are one row.
+-- total_rows belongs to the pass and is handed on from run to run.
 CREATE TABLE streamiter.run (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	job_id integer NOT NULL REFERENCES streamiter.job ON DELETE CASCADE,
 	pass integer NOT NULL,
 	pid integer NOT NULL,
+	run_by text NOT NULL,
 	started timestamptz NOT NULL,
 	ended timestamptz,
+	total_rows bigint,
+	total_is_exact boolean NOT NULL DEFAULT false,
 	outcome text CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY[
 		'finished', 'failed', 'stopped', 'paused', 'cancelled', 'crashed'])),
 	rows bigint,
@@ -355,12 +362,14 @@ CREATE TABLE streamiter.run (
 	not_called bigint,
 	affected bigint,
 	wait_time jsonb,
+	wal_bytes bigint,
 	base_rows bigint NOT NULL DEFAULT 0,
 	base_batches bigint NOT NULL DEFAULT 0,
 	base_skipped bigint NOT NULL DEFAULT 0,
 	base_retries bigint NOT NULL DEFAULT 0,
 	base_not_called bigint NOT NULL DEFAULT 0,
 	base_affected bigint NOT NULL DEFAULT 0,
+	base_wal_bytes bigint NOT NULL DEFAULT 0,
 	sqlstate text,
 	message text,
 	detail text,
@@ -728,9 +737,12 @@ WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 -- is what its waits between batches came to, in seconds, by the setting that
 -- asked for them, and "retry" before attempts made again; not known of a run
 -- that is not over or crashed.
+-- run_by is the role that had logged in, wal_bytes what its processes wrote to
+-- the WAL.  A run that begins deletes the oldest beyond
+-- streamiter.history_limit.
 CREATE VIEW streamiter.runs WITH (security_barrier) AS
-SELECT j.name, j.owner, r.id AS run, r.pass, r.pid, r.started, r.ended,
-	r.outcome,
+SELECT j.name, j.owner, r.id AS run, r.pass, r.pid, r.run_by, r.started,
+	r.ended, r.outcome,
 	COALESCE(r.rows, s.rows OPERATOR(pg_catalog.-) r.base_rows, 0) AS rows,
 	COALESCE(r.batches, s.batches OPERATOR(pg_catalog.-) r.base_batches, 0)
 		AS batches,
@@ -742,6 +754,8 @@ SELECT j.name, j.owner, r.id AS run, r.pass, r.pid, r.started, r.ended,
 		s.not_called OPERATOR(pg_catalog.-) r.base_not_called, 0) AS not_called,
 	COALESCE(r.affected,
 		s.affected OPERATOR(pg_catalog.-) r.base_affected, 0) AS affected,
+	COALESCE(r.wal_bytes,
+		s.wal_bytes OPERATOR(pg_catalog.-) r.base_wal_bytes, 0) AS wal_bytes,
 	r.wait_time, r.sqlstate, r.message, r.detail, r.hint, r.context,
 	r.first_key, r.last_key
 FROM streamiter.run r
@@ -752,7 +766,8 @@ LEFT JOIN LATERAL (
 		pg_catalog.sum(skipped)::bigint AS skipped,
 		pg_catalog.sum(retries)::bigint AS retries,
 		pg_catalog.sum(not_called)::bigint AS not_called,
-		pg_catalog.sum(affected)::bigint AS affected
+		pg_catalog.sum(affected)::bigint AS affected,
+		pg_catalog.sum(wal_bytes)::bigint AS wal_bytes
 	FROM streamiter.slice
 	WHERE job_id OPERATOR(pg_catalog.=) r.job_id
 	AND pass OPERATOR(pg_catalog.=) r.pass) s ON r.outcome IS NULL
@@ -769,3 +784,117 @@ WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 
 GRANT SELECT ON streamiter.jobs, streamiter.slices, streamiter.runs,
 	streamiter.skipped TO PUBLIC;
+
+--
+-- Progress
+--
+
+-- For the view: 0 to 100, and 100 only for what is over; it never falls while
+-- rows grow and the total stays.  total may be NULL.
+CREATE FUNCTION streamiter.progress_percent(
+	rows bigint,
+	total bigint,
+	over boolean)
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'streamiter_progress_percent'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+-- For the view: '[#####...............]'
+CREATE FUNCTION streamiter.progress_bar(percent double precision)
+RETURNS text
+AS 'MODULE_PATHNAME', 'streamiter_progress_bar'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+-- For the view: calls of for_each() in this database, as of their last batch;
+-- those of roles whose rights one has, or all for pg_read_all_stats.  None
+-- where there is no shared memory for them.
+CREATE FUNCTION streamiter.progress_walks(
+	OUT pid integer,
+	OUT owner regrole,
+	OUT query text,
+	OUT callback text,
+	OUT started timestamptz,
+	OUT updated timestamptz,
+	OUT rows bigint,
+	OUT skipped bigint,
+	OUT total_rows bigint,
+	OUT rows_per_second double precision)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'streamiter_progress_walks'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+
+-- progress: how far each job and each call of for_each() is, from any session.
+-- Jobs are shown as of their last commit, walks as of their last batch; walks
+-- only on PostgreSQL 17 and later, or with streamiter in
+-- shared_preload_libraries.  Elsewhere pg_stat_activity shows a walk's progress
+-- before its statement.
+--
+--	kind			'job' or 'for_each'
+--	name			the job's; of a walk its callback
+--	rows			done, those set aside included
+--	total_rows		of the pass; an estimate, unless streamiter.exact_totals was
+--					on when the pass began, which total_is_exact tells
+--	percent			0 to 100, and 100 only when it has finished; never falls
+--					within a pass, even where the estimate was too low
+--	rows_per_second	over the last seconds, while it runs
+--	eta				when it will have finished at that rate
+--	wait_reason		what it waits for at this moment
+CREATE VIEW streamiter.progress WITH (security_barrier) AS
+SELECT p.kind, p.name, p.owner, p.state, p.pid, p.pass, p.rows, p.skipped,
+	p.total_rows, p.total_is_exact, p.percent,
+	streamiter.progress_bar(p.percent) AS bar,
+	pg_catalog.round(p.rows_per_second)::bigint AS rows_per_second,
+	CASE WHEN p.rows_per_second OPERATOR(pg_catalog.>) 0
+		AND p.total_rows OPERATOR(pg_catalog.>) p.rows
+		AND (p.total_rows OPERATOR(pg_catalog.-) p.rows)
+			OPERATOR(pg_catalog./) p.rows_per_second
+			OPERATOR(pg_catalog.<) 315360000
+	THEN pg_catalog.date_trunc('second', p.updated OPERATOR(pg_catalog.+)
+		pg_catalog.make_interval(secs =>
+			(p.total_rows OPERATOR(pg_catalog.-) p.rows)
+			OPERATOR(pg_catalog./) p.rows_per_second))
+	END AS eta,
+	CASE WHEN a.query OPERATOR(pg_catalog.~) '^waiting for [^:]+: '
+		THEN pg_catalog.regexp_replace(a.query, '^waiting for ([^:]+): .*$', '\1')
+		WHEN a.wait_event_type OPERATOR(pg_catalog.=) 'Lock'
+		THEN 'lock (' OPERATOR(pg_catalog.||) a.wait_event
+			OPERATOR(pg_catalog.||) ')'
+	END AS wait_reason,
+	p.started, p.updated, p.query
+FROM (
+	SELECT 'job' AS kind, j.name, j.owner, t.state,
+		CASE WHEN t.state OPERATOR(pg_catalog.=) 'running' THEN r.pid END AS pid,
+		s.pass, s.rows, s.skipped, r.total_rows, r.total_is_exact,
+		streamiter.progress_percent(s.rows, r.total_rows,
+			t.state OPERATOR(pg_catalog.~) '^finished') AS percent,
+		CASE WHEN t.state OPERATOR(pg_catalog.=) 'running' THEN s.row_rate END
+			AS rows_per_second,
+		r.started, s.updated, j.source AS query
+	FROM streamiter.job j
+	CROSS JOIN LATERAL (
+		SELECT streamiter.job_state(j.id) AS state) t
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.max(pass) AS pass,
+			COALESCE(pg_catalog.sum(rows), 0)::bigint AS rows,
+			COALESCE(pg_catalog.sum(skipped), 0)::bigint AS skipped,
+			pg_catalog.sum(row_rate) FILTER (WHERE NOT done) AS row_rate,
+			pg_catalog.max(updated) AS updated
+		FROM streamiter.slice
+		WHERE job_id OPERATOR(pg_catalog.=) j.id) s
+	LEFT JOIN LATERAL (
+		SELECT * FROM streamiter.run
+		WHERE job_id OPERATOR(pg_catalog.=) j.id
+		AND id OPERATOR(pg_catalog.>) j.last_forgotten_run
+		ORDER BY id DESC LIMIT 1) r ON true
+	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE')
+	OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
+	UNION ALL
+	SELECT 'for_each', w.callback, w.owner, 'running', w.pid, NULL, w.rows,
+		w.skipped, w.total_rows, false,
+		streamiter.progress_percent(w.rows, w.total_rows, false),
+		w.rows_per_second, w.started, w.updated, w.query
+	FROM streamiter.progress_walks() w) p
+LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) a
+	ON a.pid OPERATOR(pg_catalog.=) p.pid;
+
+GRANT SELECT ON streamiter.progress TO PUBLIC;

@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "progress.h"
 
 SITER_MODULE_MAGIC;
 
@@ -21,5 +22,6 @@ void
 _PG_init(void)
 {
 	siter_guc_init();
+	siter_progress_init();
 	MarkGUCPrefixReserved("streamiter");
 }

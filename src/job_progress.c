@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_progress.c
+ *	  How far the run of a job is: what it writes down, and tells its client.
+ *
+ * Other sessions see what was committed: rows, and the rate that each batch
+ * stores beside them.  The client of a CALL sees nothing before it ends, so it
+ * gets a line now and then.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "utils/timestamp.h"
+
+#include "guc.h"
+#include "job_progress.h"
+#include "pace.h"
+
+/* When the last line was due, or the statement began */
+static TimestampTz told_at = 0;
+
+static bool is_due(TimestampTz now);
+
+double
+siter_job_progress_rate(SiterRunner *runner)
+{
+	int64		rows = runner->total.rows;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (runner->meter.mark_at[0] == 0)
+		siter_meter_start(&runner->meter, rows,
+						  GetCurrentStatementStartTimestamp());
+	siter_meter_note(&runner->meter, rows, now);
+	return siter_meter_rate(&runner->meter,
+							rows + runner->attempt.count.rows, now);
+}
+
+void
+siter_job_progress_tell(SiterRunner *runner)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!is_due(now))
+		return;
+	siter_job_progress_tell_of(runner->job,
+							   runner->run.base_rows + runner->total.rows,
+							   runner->run.total_rows,
+							   siter_meter_rate(&runner->meter,
+												runner->total.rows, now),
+							   siter_throttle_reason());
+}
+
+void
+siter_job_progress_tell_of(const SiterJob *job, int64 rows, int64 total,
+						   double rate, const char *wait_reason)
+{
+	char	   *line;
+
+	if (!is_due(GetCurrentTimestamp()))
+		return;
+	told_at = GetCurrentTimestamp();
+	line = siter_progress_line(rows, total, rate);
+	if (wait_reason != NULL)
+		ereport(NOTICE,
+				(errmsg("job \"%s\": %s, waiting for %s", job->name, line,
+						wait_reason)));
+	else
+		ereport(NOTICE,
+				(errmsg("job \"%s\": %s", job->name, line)));
+	pfree(line);
+}
+
+/* Background workers have nobody to tell it to */
+static bool
+is_due(TimestampTz now)
+{
+	TimestampTz since = Max(told_at, GetCurrentStatementStartTimestamp());
+
+	return siter_progress_interval > 0 && MyBgworkerEntry == NULL &&
+		(now < told_at || now - since >=
+		 (int64) siter_progress_interval * USECS_PER_SEC);
+}
