@@ -135,23 +135,30 @@ pg_make() {
 	run_quietly make -s -C "$folder" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"
 }
 
-# build_and_install [FLAG...]: builds TREE with these compiler flags and installs it.  Debian's servers can load an extension from below
-# a folder of our own (DEST); for others DEST is empty and PG_CONFIG's own folders,
-# which then must be the unprivileged user's, take it.
-build_and_install() {
-	DEST=
-	if "$BINDIR/postgres" --describe-config | grep '^extension_destdir' >/dev/null; then
-		DEST=$WORK/install
-	fi
-	pg_make "$TREE" COPT="$*" && pg_make "$TREE" DESTDIR="$DEST" install
+# Has PG_CONFIG and BINDIR name a copy of the server's files in the workspace, so
+# that what is installed there meets nobody else's.  Links will do, but programs
+# look for their files from where they really are.
+own_server() {
+	local folder
+	[ "${PG_CONFIG#"$WORK/"}" = "$PG_CONFIG" ] || return 0
+	for folder in $("$PG_CONFIG" --bindir --pkglibdir --sharedir --includedir-server); do
+		"${AS[@]}" mkdir -p "$WORK/server$folder"
+		if [ "$folder" = "$BINDIR" ]; then
+			"${AS[@]}" cp -rT "$folder" "$WORK/server$folder"
+		else
+			"${AS[@]}" cp -rsT "$folder" "$WORK/server$folder"
+		fi
+	done
+	BINDIR=$WORK/server$BINDIR
+	PG_CONFIG=$BINDIR/pg_config
+	[ "$("$PG_CONFIG" --bindir)" = "$BINDIR" ] || die "this server cannot be moved: $("$PG_CONFIG" --version)"
 }
 
-# The settings that every server of ours has
-server_settings() {
-	cat <<-END
-		fsync = off
-		${DEST:+extension_destdir = '$DEST'}
-	END
+# build_and_install [FLAG...]: builds TREE with these compiler flags, for a server
+# of our own, and installs it there
+build_and_install() {
+	own_server
+	pg_make "$TREE" COPT="$* ${CHECK_FLAGS:-}" && pg_make "$TREE" install
 }
 
 # start_cluster NAME [SETTING...]: a new server on a Unix socket, and PGHOST, PGPORT to reach it
@@ -164,10 +171,9 @@ start_cluster() {
 		die "initdb failed"
 	export PGHOST=$WORK PGPORT=$((54320 + clusters)) PGUSER=postgres PGDATABASE=postgres
 	{
-		server_settings
-		printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$WORK'" "port = $PGPORT" "$@"
+		printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$WORK'" "port = $PGPORT" "fsync = off" "$@"
 	} >>"$data/postgresql.conf"
-	run_quietly "$BINDIR/pg_ctl" start -s -w -D "$data" -l "$log" ||
+	run_quietly "$BINDIR/pg_ctl" start -s -w ${WRAPPER:+-t 300 -p "$WRAPPER"} -D "$data" -l "$log" ||
 		{ cat "$log" >&2; die "the server did not start"; }
 }
 
@@ -179,10 +185,9 @@ stop_cluster() {
 # build_and_install_native [FLAG...]: the second extension, in a folder from which
 # it sees no header but the installed one
 build_and_install_native() {
-	local include=$DEST$("$PG_CONFIG" --includedir-server)
 	NATIVE=$WORK/native
 	[ -f "$TREE/src/test/native/Makefile" ] || return 0
 	"${AS[@]}" cp -r "$TREE/src/test/native" "$NATIVE"
-	pg_make "$NATIVE" COPT="$* -I$include -I$include/extension/streamiter" &&
-		pg_make "$NATIVE" DESTDIR="$DEST" install
+	pg_make "$NATIVE" COPT="$* ${CHECK_FLAGS:-} -I$("$PG_CONFIG" --includedir-server)/extension/streamiter" &&
+		pg_make "$NATIVE" install
 }
