@@ -19,6 +19,7 @@ REGRESS = \
 	strict \
 	errors \
 	nested \
+	badinput \
 	fused \
 	iterator \
 	registry \
