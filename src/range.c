@@ -259,6 +259,7 @@ lock_rows(SiterKeyset *keyset, const SiterRange *range)
 	Oid		   *types = palloc_array(Oid, 2 * keyset->ncolumns);
 	int			ntypes = siter_keysql_param_types(keyset, &select, types);
 	Datum	   *values = palloc_array(Datum, 2 * keyset->ncolumns);
+	MemoryContext oldcontext = CurrentMemoryContext;
 	uint64		locked;
 	int			nestlevel;
 	int			rc;
@@ -268,6 +269,7 @@ lock_rows(SiterKeyset *keyset, const SiterRange *range)
 	rc = SPI_execute_with_args(siter_keysql_select(keyset, &select),
 							   ntypes, types, values, NULL, false, 0);
 	siter_plancheck_leave(nestlevel);
+	MemoryContextSwitchTo(oldcontext);	/* SPI returns in its own */
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "could not lock rows: %s", SPI_result_code_string(rc));
 	locked = SPI_processed;

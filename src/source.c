@@ -70,6 +70,7 @@ SiterSource *
 siter_source_prepare(const char *query, const SiterArgs *args,
 					 int cursor_options)
 {
+	MemoryContext context = CurrentMemoryContext;
 	SiterSource *source = palloc0_object(SiterSource);
 	CachedPlanSource *plansource;
 	ErrorContextCallback errcallback;
@@ -89,6 +90,7 @@ siter_source_prepare(const char *query, const SiterArgs *args,
 		elog(ERROR, "could not prepare source: %s",
 			 SPI_result_code_string(SPI_result));
 	error_context_stack = errcallback.previous;
+	MemoryContextSwitchTo(context); /* SPI returns in its own */
 
 	plansource = the_one_statement(source->plan);
 	check_reads_only(plansource);

@@ -109,6 +109,7 @@ siter_statement_plan(const char *name, const char *sql, int nparams,
 					 const SiterStatementParam *params,
 					 const char *params_hint)
 {
+	MemoryContext context = CurrentMemoryContext;
 	SiterStatement *statement = palloc0_object(SiterStatement);
 	SPIPrepareOptions options = {0};
 
@@ -135,6 +136,7 @@ siter_statement_plan(const char *name, const char *sql, int nparams,
 	if (statement->plan == NULL)
 		elog(ERROR, "SPI_prepare_extended failed for callback \"%s\": %s",
 			 name, SPI_result_code_string(SPI_result));
+	MemoryContextSwitchTo(context); /* SPI returns in its own */
 
 	/*
 	 * Only a saved plan is told when an object in it changes, and what runs
@@ -144,8 +146,7 @@ siter_statement_plan(const char *name, const char *sql, int nparams,
 	SPI_keepplan(statement->plan);
 	statement->release.func = release_plan;
 	statement->release.arg = statement;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext,
-									   &statement->release);
+	MemoryContextRegisterResetCallback(context, &statement->release);
 	return statement;
 }
 
@@ -200,6 +201,7 @@ uint64
 siter_statement_execute(SiterStatement *statement,
 						const Datum *values, const bool *nulls)
 {
+	MemoryContext oldcontext = CurrentMemoryContext;
 	ParamListInfo params = makeParamList(statement->nparams);
 	SPIExecuteOptions options = {0};
 	int			rc;
@@ -220,5 +222,6 @@ siter_statement_execute(SiterStatement *statement,
 	if (rc < 0)
 		elog(ERROR, "SPI_execute_plan_extended failed for callback \"%s\": %s",
 			 statement->name, SPI_result_code_string(rc));
+	MemoryContextSwitchTo(oldcontext);	/* SPI returns in its own */
 	return SPI_processed;
 }

@@ -46,6 +46,7 @@ static uint64
 execute(SiterTableStatement *statement, const SiterTableValue *values,
 		bool look)
 {
+	MemoryContext oldcontext = CurrentMemoryContext;
 	SiterOwnState own;
 	Datum		datums[SITER_TABLE_MAX_PARAMS];
 	char		nulls[SITER_TABLE_MAX_PARAMS];
@@ -65,6 +66,9 @@ execute(SiterTableStatement *statement, const SiterTableValue *values,
 		elog(ERROR, "SPI_execute_plan failed for \"%s\": %s",
 			 statement->sql, SPI_result_code_string(rc));
 	siter_own_leave(&own);
+
+	/* SPI returns in its own, which lives until SPI_finish() */
+	MemoryContextSwitchTo(oldcontext);
 	return SPI_processed;
 }
 

@@ -51,6 +51,7 @@ prepare(const char *query)
 bool
 siter_throttle_query_ask(const char *query)
 {
+	MemoryContext oldcontext = CurrentMemoryContext;
 	int			nestlevel = NewGUCNestLevel();
 	SPIPlanPtr	plan;
 	int			rc;
@@ -68,6 +69,7 @@ siter_throttle_query_ask(const char *query)
 	SPI_freetuptable(SPI_tuptable);
 	SPI_freeplan(plan);
 	AtEOXact_GUC(true, nestlevel);
+	MemoryContextSwitchTo(oldcontext);	/* SPI returns in its own */
 	return wait;
 }
 
