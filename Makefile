@@ -37,6 +37,8 @@ REGRESS_OPTS = --load-extension=streamiter
 # One spec a line: src/test/specs/NAME.spec, src/test/expected/NAME.out.
 ISOLATION_SPECS = \
 	locked_keys \
+	walk_changes \
+	walk_ddl \
 
 ISOLATION_OPTS = --inputdir=src/test --load-extension=streamiter
 
