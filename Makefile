@@ -20,6 +20,8 @@ REGRESS = \
 	errors \
 	nested \
 	badinput \
+	property \
+	upgrade \
 	fused \
 	iterator \
 	registry \
