@@ -55,7 +55,8 @@ static ErrorData *set_row_aside(SiterRunner *runner, ErrorData *error);
 static ErrorData *retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 							const SiterBudget *budget,
 							SiterOutcome *outcome);
-static bool locate_failure(SiterRunner *runner, ErrorData *error);
+static ErrorData *locate_failure(SiterRunner *runner, ErrorData *error);
+static bool is_interrupt(const ErrorData *error);
 static bool is_final(SiterRunner *runner, const ErrorData *error);
 static bool may_try_again(SiterRunner *runner, const ErrorData *error);
 static void move_position(SiterRunner *runner);
@@ -312,16 +313,19 @@ set_row_aside(SiterRunner *runner, ErrorData *error)
 			FreeErrorData(error);
 			return NULL;
 		}
-		return error;
+		return skip_error != NULL && is_interrupt(skip_error) ?
+			skip_error : error;
 	}
-	if (!locate_failure(runner, error))
-		return error;
+	skip_error = locate_failure(runner, error);
+	if (skip_error != error || runner->failed_last == (Datum) 0)
+		return skip_error;
 
 	runner->bad_error = error;
 	runner->bad_row.key = runner->failed_last;
 	runner->bad_row.attempts = trouble->attempts;
 	skip_error = siter_runner_transact(runner, siter_attempt_skip, true);
-	if (skip_error != NULL && runner->attempt.phase == SITER_PHASE_READ)
+	if (skip_error != NULL && runner->attempt.phase == SITER_PHASE_READ &&
+		!is_interrupt(skip_error))
 	{
 		FreeErrorData(skip_error);
 		runner->bad_row_unreadable = true;
@@ -351,8 +355,10 @@ set_row_aside(SiterRunner *runner, ErrorData *error)
 }
 
 /*
- * Note where it happened, in runner and error.  False if that cannot be had,
- * as for an error before any key was read.
+ * Note where it happened, in runner and error.  failed_last is 0 if that
+ * cannot be had, as for an error before any key was read.  Returns the error,
+ * or the interrupt that came meanwhile: where the run would go on otherwise,
+ * it must not be lost.
  */
 static bool
 locate_failure(SiterRunner *runner, ErrorData *error)
@@ -363,9 +369,20 @@ locate_failure(SiterRunner *runner, ErrorData *error)
 	runner->bad_error = error;
 	locate_error = siter_runner_transact(runner, siter_attempt_locate_failure,
 										 true);
-	if (locate_error != NULL)
-		FreeErrorData(locate_error);
-	return runner->failed_last != (Datum) 0;
+	if (locate_error == NULL)
+		return error;
+	if (is_interrupt(locate_error))
+		return locate_error;
+	FreeErrorData(locate_error);
+	return error;
+}
+
+/* Somebody wants the statement or the session to end */
+static bool
+is_interrupt(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
+		ERRCODE_OPERATOR_INTERVENTION;
 }
 
 /*
@@ -507,6 +524,7 @@ retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 		  const SiterBudget *budget, SiterOutcome *outcome)
 {
 	ErrorData  *error;
+	ErrorData  *locate_error;
 
 	runner->bad_row = *row;
 	runner->trouble.retries = 0;
@@ -531,7 +549,9 @@ retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 		 runner->attempt.phase != SITER_PHASE_COMMIT))
 		return error;
 
-	(void) locate_failure(runner, error);
+	locate_error = locate_failure(runner, error);
+	if (locate_error != error)
+		return locate_error;
 	runner->bad_error = error;
 	runner->bad_row_unreadable = runner->attempt.phase == SITER_PHASE_READ;
 	return siter_runner_transact(runner, siter_attempt_skip_again, true);
