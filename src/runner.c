@@ -360,7 +360,7 @@ set_row_aside(SiterRunner *runner, ErrorData *error)
  * or the interrupt that came meanwhile: where the run would go on otherwise,
  * it must not be lost.
  */
-static bool
+static ErrorData *
 locate_failure(SiterRunner *runner, ErrorData *error)
 {
 	ErrorData  *locate_error;
