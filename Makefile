@@ -33,6 +33,8 @@ REGRESS = \
 	job_errors \
 	job_oneliner \
 	progress \
+	dry_run \
+	explain_job \
 
 REGRESS_OPTS = --load-extension=streamiter
 

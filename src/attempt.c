@@ -34,9 +34,6 @@
 #include "pace.h"
 #include "range.h"
 
-/* The planner may think of more rows than there can be */
-#define MAX_ESTIMATE 1e15
-
 /* What is streamed from the source for a range statement */
 typedef struct KeyScan
 {
@@ -654,7 +651,7 @@ set_total(SiterRunner *runner, const SiterKey *upper)
 		siter_ledger_set_total(&runner->run,
 							   (int64) Min(siter_range_estimate(runner->keyset,
 																&range),
-										   MAX_ESTIMATE),
+										   SITER_MAX_ESTIMATE),
 							   false);
 }
 

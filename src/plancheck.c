@@ -35,6 +35,7 @@
 #include "compat.h"
 #include "keyindex.h"
 #include "plancheck.h"
+#include "planprint.h"
 
 /* A table of up to so many pages may be read whole in each batch */
 #define TINY_PAGES 64
@@ -397,40 +398,13 @@ scan_name(const char *kind, Plan *plan, PlanCheck *check)
 					rte->eref->aliasname);
 }
 
-/*
- * EXPLAIN (COSTS OFF) of a plan.  EXPLAIN itself would need values for the
- * parameters, and plan for them.
- */
 static char *
 explain(const SiterKeyset *keyset, PlannedStmt *stmt)
 {
 	Oid		   *types = palloc_array(Oid, 2 * keyset->ncolumns);
 	int			nparams = siter_keysql_param_types(keyset, &usual_batch, types);
-	ParamListInfo params = makeParamList(nparams);
-	ExplainState *es = NewExplainState();
-	QueryDesc  *desc;
 
-	for (int i = 0; i < nparams; i++)
-	{
-		params->params[i].value = (Datum) 0;
-		params->params[i].isnull = true;
-		params->params[i].pflags = 0;
-		params->params[i].ptype = types[i];
-	}
-
-	desc = CreateQueryDesc(stmt, "", GetActiveSnapshot(), InvalidSnapshot,
-						   None_Receiver, params, NULL, 0);
-	ExecutorStart(desc, EXEC_FLAG_EXPLAIN_ONLY);
-	es->costs = false;
-	ExplainBeginOutput(es);
-	ExplainPrintPlan(es, desc);
-	ExplainEndOutput(es);
-	ExecutorEnd(desc);
-	FreeQueryDesc(desc);
-
-	if (es->str->len > 0 && es->str->data[es->str->len - 1] == '\n')
-		es->str->data[--es->str->len] = '\0';
-	return es->str->data;
+	return siter_planprint(stmt, nparams, types);
 }
 
 static char *

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -350,17 +351,21 @@ siter_range_estimate(SiterKeyset *keyset, const SiterRange *range)
 
 void
 siter_range_explain(SiterKeyset *keyset, const SiterRange *range, int limit,
-					char **sql, char **plan)
+					bool keys_only, char **sql, char **plan)
 {
 	SiterKeySelect select = {
 		.has_lower = range->lower != NULL,
 		.has_upper = range->upper != NULL,
+		.keys_only = keys_only,
 		.order = SITER_ORDER_ASC,
 		.limit = limit
 	};
+	bool		plain = OidIsValid(keyset->table) &&
+	keyset->table_relkind == RELKIND_RELATION;
 
+	/* as siter_plancheck_enter() has it */
 	*sql = siter_keysql_select(keyset, &select);
-	*plan = siter_plancheck_explain(keyset, &select,
+	*plan = siter_plancheck_explain(keyset, &select, plain ? NULL :
 									range_params(keyset, range, &select));
 }
 

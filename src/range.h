@@ -82,6 +82,9 @@ extern void siter_range_check_nulls(SiterKeyset *keyset);
 /* Read all keys of a range, to count them */
 extern int64 siter_range_count(SiterKeyset *keyset, const SiterRange *range);
 
+/* The planner may think of more rows than there can be */
+#define SITER_MAX_ESTIMATE 1e15
+
 /* The planner's estimate of the number of rows; nothing is read */
 extern double siter_range_estimate(SiterKeyset *keyset,
 								   const SiterRange *range);
@@ -91,7 +94,8 @@ extern double siter_range_estimate(SiterKeyset *keyset,
  * EXPLAIN (COSTS OFF) shows it.
  */
 extern void siter_range_explain(SiterKeyset *keyset, const SiterRange *range,
-								int limit, char **sql, char **plan);
+								int limit, bool keys_only,
+								char **sql, char **plan);
 
 /*
  * Open a walk over all keys of a range, ascending, with rows of the key's

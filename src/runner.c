@@ -39,6 +39,7 @@
 #include "guc.h"
 #include "job_progress.h"
 #include "pace.h"
+#include "range.h"
 #include "runner.h"
 
 /* Before an attempt is made again: this, twice this, ... but not more */
@@ -555,4 +556,37 @@ retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 	runner->bad_error = error;
 	runner->bad_row_unreadable = runner->attempt.phase == SITER_PHASE_READ;
 	return siter_runner_transact(runner, siter_attempt_skip_again, true);
+}
+
+void
+siter_runner_try(SiterRunner *runner, const SiterSlice *slice, int batches)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->attempt_context);
+
+	runner->slice = slice->number;
+	runner->slice_text = *slice;
+	decode_slice(runner);
+	while (!runner->done && runner->total.batches < batches)
+	{
+		MemoryContextReset(runner->attempt_context);
+		siter_attempt_batch(runner);
+		siter_batch_timer_finish();
+		CommandCounterIncrement();
+		move_position(runner);
+		account(runner);
+	}
+	MemoryContextSwitchTo(oldcontext);
+}
+
+double
+siter_runner_estimate(SiterRunner *runner, const SiterSlice *slice)
+{
+	SiterRange	range;
+
+	runner->slice = slice->number;
+	runner->slice_text = *slice;
+	decode_slice(runner);
+	range.lower = runner->position;
+	range.upper = runner->upper;
+	return siter_range_estimate(runner->keyset, &range);
 }

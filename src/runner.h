@@ -67,4 +67,15 @@ extern ErrorData *siter_runner_retry_rows(SiterRunner *runner, List *rows,
 										  SiterBudget *budget,
 										  SiterOutcome *outcome);
 
+/*
+ * For a dry run, within the caller's subtransaction: the next batches of a
+ * slice, until "batches" have been made in all.  Raises what they raise.
+ */
+extern void siter_runner_try(SiterRunner *runner, const SiterSlice *slice,
+							 int batches);
+
+/* The planner's estimate of the rows that a slice still has */
+extern double siter_runner_estimate(SiterRunner *runner,
+									const SiterSlice *slice);
+
 #endif							/* SITER_RUNNER_H */

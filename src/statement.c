@@ -20,8 +20,10 @@
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
+#include "utils/resowner.h"
 
 #include "compat.h"
+#include "planprint.h"
 #include "statement.h"
 
 static void report_parse_position(void *arg);
@@ -224,4 +226,32 @@ siter_statement_execute(SiterStatement *statement,
 			 statement->name, SPI_result_code_string(rc));
 	MemoryContextSwitchTo(oldcontext);	/* SPI returns in its own */
 	return SPI_processed;
+}
+
+char *
+siter_statement_explain(SiterStatement *statement)
+{
+	Oid		   *types = palloc_array(Oid, Max(statement->nparams, 1));
+	StringInfoData buf;
+	CachedPlan *cplan;
+	ListCell   *lc;
+
+	for (int i = 0; i < statement->nparams; i++)
+		types[i] = statement->params[i].type;
+
+	/* without values it can only be the generic plan */
+	cplan = GetCachedPlan(linitial(SPI_plan_get_plan_sources(statement->plan)),
+						  NULL, CurrentResourceOwner, NULL);
+	initStringInfo(&buf);
+	foreach(lc, cplan->stmt_list)
+	{
+		PlannedStmt *stmt = lfirst_node(PlannedStmt, lc);
+
+		if (stmt->commandType == CMD_UTILITY)
+			continue;
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? "\n" : "",
+						 siter_planprint(stmt, statement->nparams, types));
+	}
+	ReleaseCachedPlan(cplan, CurrentResourceOwner);
+	return buf.data;
 }

@@ -70,4 +70,7 @@ extern uint64 siter_statement_execute(SiterStatement *statement,
 									  const Datum *values,
 									  const bool *nulls);
 
+/* EXPLAIN (COSTS OFF) of it, planned for any values */
+extern char *siter_statement_explain(SiterStatement *statement);
+
 #endif							/* SITER_STATEMENT_H */

@@ -676,6 +676,52 @@ CREATE PROCEDURE streamiter.archive(
 AS 'MODULE_PATHNAME', 'streamiter_archive'
 LANGUAGE C;
 
+-- dry_run: try a job's next batches, measure them, and undo them.
+--
+--	batches		how many at the most
+--
+-- Returns one row: rows and batches tried, the time they took, rows per second,
+-- bytes that they wrote to the WAL, the same per row; then an estimate of the
+-- rows that are left to do, and the time and the WAL these would take at this
+-- rate.  Pauses and throttling are not counted, nor what commits take.
+--
+-- The batches are those that the next run would begin with; of a job that has
+-- finished those of a next pass.  They run in one subtransaction, constraints
+-- are checked as at the end of each batch, and then all of it is rolled back,
+-- locks included.  It may be called within a transaction.  What remains is
+-- what any rollback leaves: dead rows for vacuum, the WAL, numbers taken from
+-- sequences, and whatever the callback did outside of the database.
+--
+-- Errors: 42704 no such job; 42501 someone else's; 22023 no good number;
+-- 55000 it is running, or what it depends on has changed; and what the
+-- batches raise, on_error => 'skip' or not.
+CREATE FUNCTION streamiter.dry_run(
+	name text,
+	batches integer DEFAULT 5,
+	OUT rows bigint,
+	OUT batches_tried bigint,
+	OUT elapsed interval,
+	OUT rows_per_second double precision,
+	OUT wal_bytes bigint,
+	OUT wal_bytes_per_row double precision,
+	OUT estimated_rows bigint,
+	OUT estimated_time interval,
+	OUT estimated_wal_bytes bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'streamiter_dry_run'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- explain_job: what each batch of a job does: the statement that reads it and
+-- its plan, what is called then, with the plan of a statement, and estimates of
+-- the rows and batches that are left.  Nothing is called or changed.
+--
+-- Errors: 42704 no such job; 42501 someone else's; and those of sources and
+-- callbacks.
+CREATE FUNCTION streamiter.explain_job(name text)
+RETURNS SETOF text
+AS 'MODULE_PATHNAME', 'streamiter_explain_job'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
 -- The state of a job of one's own; see above.  Never stored: it follows from
 -- what was asked for, what the last run came to, and whether somebody holds
 -- the runner's lock at this moment.
