@@ -346,6 +346,20 @@ SELECT streamiter.alter_job('where', callback => 'changing(item)',
 CALL streamiter.run('where');
 SELECT state, rows FROM streamiter.jobs;
 
+CREATE FUNCTION swap() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM streamiter.unregister_callback('swapping');
+	PERFORM streamiter.register_statement('swapping',
+		'SELECT 1 WHERE $1 = $2', per => 'range');
+END $$;
+SELECT streamiter.register_statement('swapping',
+	'SELECT job_test.swap() WHERE $1 < $2', per => 'range');
+SELECT streamiter.alter_job('where', callback => 'swapping', chunk_size => 5);
+CALL streamiter.run('where');
+SELECT state, rows FROM streamiter.jobs;
+SELECT streamiter.unregister_callback('swapping');
+CALL streamiter.run('where');
+
 ALTER TABLE item RENAME TO thing;
 CALL streamiter.run('where', max_rows => 1);
 SELECT noticed();

@@ -155,6 +155,9 @@ siter_fingerprint_compare(const char *stored, const char *current)
 	if (strcmp(was[LINE_OWNER], is[LINE_OWNER]) != 0)
 		return psprintf(_("Function %s now belongs to \"%s\", not to \"%s\"."),
 						is[LINE_WHAT], is[LINE_OWNER], was[LINE_OWNER]);
+	if (strcmp(was[LINE_BODY], is[LINE_BODY]) != 0 &&
+		is[LINE_OWNER][0] == '\0')
+		return pstrdup(_("Its name stands for another statement now."));
 	if (strcmp(was[LINE_BODY], is[LINE_BODY]) != 0)
 		return psprintf(_("The callback, %s, has been replaced or altered."),
 						is[LINE_WHAT]);

@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "fingerprint.h"
 #include "job_callback.h"
+#include "registry.h"
 
 static bool callback_is_as_checked(SiterJobCallback *cb,
 								   const SiterCallbackDef *def);
@@ -39,9 +40,16 @@ void
 siter_job_callback_make(SiterJobCallback *cb, const SiterJob *job,
 						const SiterKeyset *keyset, int limit)
 {
-	SiterCallbackDef *def = siter_job_callback_resolve(job);
+	uint64		version = siter_registry_version();
+	SiterCallbackDef *def;
 	MemoryContext oldcontext;
 
+	/* neither the job nor the name has come to stand for another statement */
+	if (cb->keep && cb->statement != NULL &&
+		cb->revision == job->revision && cb->registry_version == version)
+		return;
+
+	def = siter_job_callback_resolve(job);
 	if (cb->revision != job->revision || !callback_is_as_checked(cb, def))
 	{
 		char	   *what;
@@ -59,6 +67,7 @@ siter_job_callback_make(SiterJobCallback *cb, const SiterJob *job,
 		siter_job_callback_drop(cb, true);
 		note_checked(cb, def, job->revision);
 	}
+	cb->registry_version = version;
 	if (cb->keep)
 		return;
 

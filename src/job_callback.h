@@ -22,7 +22,8 @@ typedef struct SiterJobCallback
 	bool		keep;			/* it may be used again */
 
 	/* what the fingerprint was last compared for */
-	int64		revision;
+	int64		revision;		/* of the job */
+	uint64		registry_version;
 	Oid			function;
 	TransactionId function_xmin;
 	ItemPointerData function_tid;

@@ -27,7 +27,8 @@
 /* A value is shown up to here */
 #define DISPLAY_LENGTH 64
 
-static int	pin_text_settings(void);
+static int	pin_text_settings(const SiterKeyset *keyset);
+static bool depends_on_settings(const SiterKeyset *keyset);
 static char *output_value(SiterKeyColumn *column, Datum value);
 static SiterKey *decode_values(SiterKeyset *keyset, Datum *texts,
 							   bool *nulls, int ntexts);
@@ -152,7 +153,7 @@ siter_key_check_order(SiterKeyset *keyset, const SiterKey *previous,
 Datum
 siter_key_encode(SiterKeyset *keyset, const SiterKey *key)
 {
-	int			nestlevel = pin_text_settings();
+	int			nestlevel = pin_text_settings(keyset);
 	Datum	   *texts = palloc_array(Datum, keyset->ncolumns);
 	bool	   *nulls = palloc0_array(bool, keyset->ncolumns);
 	SiterKey   *back;
@@ -186,7 +187,7 @@ siter_key_encode(SiterKeyset *keyset, const SiterKey *key)
 SiterKey *
 siter_key_decode(SiterKeyset *keyset, Datum array)
 {
-	int			nestlevel = pin_text_settings();
+	int			nestlevel = pin_text_settings(keyset);
 	Datum	   *texts;
 	bool	   *nulls;
 	int			ntexts;
@@ -237,7 +238,7 @@ output_value(SiterKeyColumn *column, Datum value)
  * level to end; an error in between ends it, too.
  */
 static int
-pin_text_settings(void)
+pin_text_settings(const SiterKeyset *keyset)
 {
 	static const char *const settings[][2] = {
 		{"DateStyle", "ISO, YMD"},
@@ -250,6 +251,8 @@ pin_text_settings(void)
 	};
 	int			nestlevel = NewGUCNestLevel();
 
+	if (!depends_on_settings(keyset))
+		return nestlevel;
 	for (int i = 0; i < lengthof(settings); i++)
 		(void) set_config_option(settings[i][0], settings[i][1],
 								 PGC_USERSET, PGC_S_SESSION,
@@ -257,10 +260,38 @@ pin_text_settings(void)
 	return nestlevel;
 }
 
+/*
+ * The text of most keys is the same whatever is set, and settings take longer
+ * than all else that is done for a position after each batch.
+ */
+static bool
+depends_on_settings(const SiterKeyset *keyset)
+{
+	for (int i = 0; i < keyset->ncolumns; i++)
+	{
+		switch (keyset->columns[i].type)
+		{
+			case INT2OID:
+			case INT4OID:
+			case INT8OID:
+			case NUMERICOID:
+			case OIDOID:
+			case UUIDOID:
+			case TEXTOID:
+			case VARCHAROID:
+			case BPCHAROID:
+				break;
+			default:
+				return true;
+		}
+	}
+	return false;
+}
+
 char *
 siter_key_to_display(SiterKeyset *keyset, const SiterKey *key)
 {
-	int			nestlevel = pin_text_settings();
+	int			nestlevel = pin_text_settings(keyset);
 	StringInfoData buf;
 
 	initStringInfo(&buf);

@@ -31,6 +31,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -312,6 +313,42 @@ function_signature(const FunctionName *name)
  * The table
  */
 
+static Oid
+callback_table(void)
+{
+	return get_relname_relid("callback",
+							 get_namespace_oid("streamiter", false));
+}
+
+/* What siter_registry_version() watches and returns */
+static Oid	watched_table = InvalidOid;
+static uint64 version = 0;
+
+static void
+note_invalidation(Datum arg, Oid table)
+{
+	if (table == InvalidOid || table == watched_table)
+	{
+		/* the extension may have been created anew */
+		watched_table = InvalidOid;
+		version++;
+	}
+}
+
+uint64
+siter_registry_version(void)
+{
+	static bool watching = false;
+
+	if (!watching)
+		CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
+	watching = true;
+	if (!OidIsValid(watched_table))
+		watched_table = callback_table();
+	return version;
+}
+
+/* Change the table, and tell all sessions that it has changed */
 static void
 own_execute(const char *sql, int expected, int nargs, Oid *types,
 			Datum *values, const char *nulls)
@@ -322,6 +359,7 @@ own_execute(const char *sql, int expected, int nargs, Oid *types,
 	siter_own_enter(&own);
 	rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
 	siter_own_leave(&own);
+	CacheInvalidateRelcacheByRelid(callback_table());
 	if (rc != expected)
 		elog(ERROR, "unexpected result %s of a statement on the registry",
 			 SPI_result_code_string(rc));

@@ -23,4 +23,11 @@
  */
 extern SiterCallbackDef *siter_registry_find(const char *name);
 
+/*
+ * Another number whenever a callback may have been registered or forgotten,
+ * here or elsewhere, since the last call.  As with all changes to catalogs,
+ * those of others are seen from the next transaction on.
+ */
+extern uint64 siter_registry_version(void);
+
 #endif							/* SITER_REGISTRY_H */
