@@ -33,6 +33,7 @@ REGRESS = \
 	job_errors \
 	job_oneliner \
 	progress \
+	throttle \
 	dry_run \
 	explain_job \
 

@@ -115,6 +115,11 @@ do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
 		error = CopyErrorData();
 		FlushErrorState();
 		siter_batch_timer_fail(error);
+
+		/* who took the last of the time does not count: it was the rows */
+		if (error->sqlerrcode == SITER_ERRCODE_TIMEOUT &&
+			runner->attempt.phase == SITER_PHASE_SAVE)
+			runner->attempt.phase = SITER_PHASE_CALL;
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
@@ -255,22 +260,16 @@ after_failure(SiterRunner *runner, ErrorData *error)
 	if (nrows <= 1)
 		trouble->attempts++;
 
-	if (error->sqlerrcode == SITER_ERRCODE_TIMEOUT)
+	if (error->sqlerrcode == SITER_ERRCODE_TIMEOUT && nrows > 1)
 	{
-		/* whatever took the last of the time, it was the rows' doing */
-		if (attempt->phase == SITER_PHASE_SAVE)
-			attempt->phase = SITER_PHASE_CALL;
-		if (nrows > 1)
-		{
-			/* too many rows, or one that takes for ever: halves tell */
-			siter_pace_timed_out(runner, nrows);
-			trouble->by_row = false;
-			trouble->suspects = nrows;
-			trouble->limit = nrows / 2;
-			runner->retries++;
-			FreeErrorData(error);
-			return NULL;
-		}
+		/* too many rows, or one that takes for ever: halves tell */
+		siter_pace_timed_out(runner, nrows);
+		trouble->by_row = false;
+		trouble->suspects = nrows;
+		trouble->limit = nrows / 2;
+		runner->retries++;
+		FreeErrorData(error);
+		return NULL;
 	}
 	if (may_try_again(runner, error))
 	{
