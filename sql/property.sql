@@ -21,14 +21,14 @@ SELECT streamiter.register_callback('property columns', 'batch_columns(integer[]
 	streamiter.register_callback('property rows', 'batch_rows(source[])', per => 'batch'),
 	streamiter.register_statement('property statement', 'INSERT INTO copy SELECT * FROM unnest($1, $2)');
 
-CREATE FUNCTION pg_temp.walk_iterator(query text, chunk integer, copy regclass, row_type anyelement) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.walk_iterator(query text, chunk integer) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	it refcursor := streamiter.iterator(query, chunk);
 	n bigint;
 	total bigint := 0;
 BEGIN
 	LOOP
-		EXECUTE format('INSERT INTO %s SELECT * FROM streamiter.next_batch($1, $2)', copy) USING it, row_type;
+		INSERT INTO copy SELECT * FROM streamiter.next_batch(it, NULL::source);
 		GET DIAGNOSTICS n = ROW_COUNT;
 		EXIT WHEN n = 0;
 		ASSERT n <= chunk;
@@ -57,7 +57,7 @@ BEGIN
 			CONTINUE WHEN size / chunk > 1000 AND way IN ('row_whole(source)', 'property columns', 'property rows', 'skip');
 			CASE
 				WHEN way = 'iterator' THEN
-					SELECT pg_temp.walk_iterator(query, chunk, 'copy', NULL::source) AS rows, NULL::bigint AS batches INTO result;
+					SELECT pg_temp.walk_iterator(query, chunk) AS rows, NULL::bigint AS batches INTO result;
 				WHEN way = 'skip' THEN
 					SELECT rows, batches INTO result FROM streamiter.for_each(query, 'row_plpgsql(integer, text)', chunk, on_error => 'skip');
 				ELSE
@@ -174,6 +174,9 @@ BEGIN
 	EXECUTE format('CREATE FUNCTION types_sql(%s) RETURNS void LANGUAGE sql AS %L', source, 'INSERT INTO types_copy SELECT ($1).*');
 	EXECUTE format('CREATE FUNCTION types_failing(%s) RETURNS void LANGUAGE plpgsql AS %L', source, 'BEGIN INSERT INTO types_copy SELECT ($1).*; IF $1.id = 2 THEN RAISE ''two''; END IF; END');
 	EXECUTE format('CREATE FUNCTION types_batch(%s[]) RETURNS void LANGUAGE sql AS %L', source, 'INSERT INTO types_copy SELECT * FROM unnest($1)');
+	EXECUTE format('CREATE FUNCTION types_iterator(query text, chunk integer) RETURNS bigint LANGUAGE plpgsql AS %L',
+		replace((SELECT prosrc FROM pg_proc WHERE oid = 'pg_temp.walk_iterator'::regproc), 'copy SELECT * FROM streamiter.next_batch(it, NULL::source)',
+			format('types_copy SELECT * FROM streamiter.next_batch(it, NULL::%s)', source)));
 	EXECUTE format('SELECT streamiter.register_callback(%L, %L, per => %L)', 'property types', format('types_batch(%s[])', source), 'batch');
 	PERFORM streamiter.register_statement('property elements', format('INSERT INTO types_copy SELECT %s FROM generate_subscripts($1, 1) i', elements));
 
@@ -182,7 +185,7 @@ BEGIN
 			CONTINUE WHEN way = 'property elements' AND has_arrays;
 			CASE way
 				WHEN 'iterator' THEN
-					EXECUTE format('SELECT pg_temp.walk_iterator($1, $2, $3, NULL::%s) AS rows', source) INTO result USING query, chunk, 'types_copy'::regclass;
+					SELECT types_iterator(query, chunk) AS rows INTO result;
 				WHEN 'skip', 'failing' THEN
 					SELECT rows INTO result FROM streamiter.for_each(query, format('types_%s(%s)', CASE way WHEN 'skip' THEN 'row' ELSE way END, source), chunk, on_error => 'skip');
 				ELSE
@@ -195,7 +198,7 @@ BEGIN
 			TRUNCATE types_copy;
 		END LOOP;
 	END LOOP;
-	EXECUTE format('DROP FUNCTION types_row(%1$s), types_sql(%1$s), types_failing(%1$s), types_batch(%1$s[])', source);
+	EXECUTE format('DROP FUNCTION types_iterator(text, integer), types_row(%1$s), types_sql(%1$s), types_failing(%1$s), types_batch(%1$s[])', source);
 	PERFORM streamiter.unregister_callback('property types'), streamiter.unregister_callback('property elements');
 	DROP TABLE types_copy;
 	RETURN walks;

@@ -132,8 +132,8 @@ check_reads_only(CachedPlanSource *plansource)
 		query = linitial_node(Query, plansource->query_list);
 
 	/*
-	 * The tag is that of the statement as it was written; a rule may have made
-	 * a SELECT of something else.  SELECT INTO has the tag of a SELECT.
+	 * The tag is that of the statement as it was written; a rule may have
+	 * made a SELECT of something else.  SELECT INTO has the tag of a SELECT.
 	 */
 	if (query == NULL || plansource->commandTag != CMDTAG_SELECT ||
 		query->commandType != CMD_SELECT || query->utilityStmt != NULL)

@@ -352,9 +352,9 @@ packed_bytes(TupleTableSlot *slot, int natts)
 void
 siter_walk_note_memory(SiterWalk *walk)
 {
-	Size		used = MemoryContextMemAllocated(walk->batch_context, true) +
-		MemoryContextMemAllocated(walk->row_context, true);
+	Size		used = MemoryContextMemAllocated(walk->batch_context, true);
 
+	used += MemoryContextMemAllocated(walk->row_context, true);
 	walk->peak_batch_bytes = Max(walk->peak_batch_bytes, used);
 }
 
