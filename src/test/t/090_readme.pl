@@ -56,6 +56,8 @@ $node->safe_psql('postgres', 'CREATE DATABASE readme');
 $ENV{PGHOST} = $node->host;
 $ENV{PGPORT} = $node->port;
 $ENV{PGDATABASE} = 'readme';
+# a slow machine would tell how far its jobs are
+$ENV{PGOPTIONS} = '-c streamiter.progress_interval=0';
 
 # What may differ from one run to the next, and the widths that follow from it
 sub comparable
