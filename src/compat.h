@@ -45,6 +45,11 @@
 #define SITER_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* 18 says before a declaration, as C11 does, that a function does not return */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* Minor releases of 15 differ in whether they have these of 16 */
 #ifndef palloc_object
 #define palloc_object(type) ((type *) palloc(sizeof(type)))

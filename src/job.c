@@ -175,7 +175,7 @@ typedef struct JobFacts
 } JobFacts;
 
 static SiterJob *find(SiterTableStatement *statement, const char *name);
-static void refuse_name(const char *name) pg_attribute_noreturn();
+pg_noreturn static void refuse_name(const char *name);
 static SiterJob *job_from_row(void);
 static void job_tag(LOCKTAG *tag, int32 id);
 static SiterJobState resting_state(const JobFacts *facts);

@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -183,6 +184,7 @@ check_move(Oid table, Oid target)
 				 errhint("Archive that table first, and replace its foreign key by one with ON DELETE RESTRICT or NO ACTION.")));
 	SPI_freetuptable(SPI_tuptable);
 
+	LockRelationOid(target, AccessShareLock);
 	targets = find_all_inheritors(target, AccessShareLock, NULL);
 	foreach(lc, targets)
 	{
