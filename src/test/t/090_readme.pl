@@ -56,6 +56,8 @@ $node->safe_psql('postgres', 'CREATE DATABASE readme');
 $ENV{PGHOST} = $node->host;
 $ENV{PGPORT} = $node->port;
 $ENV{PGDATABASE} = 'readme';
+# A slow machine would get lines of progress between those that are shown
+$ENV{PGOPTIONS} = '-c streamiter.progress_interval=0';
 # a slow machine would tell how far its jobs are
 $ENV{PGOPTIONS} = '-c streamiter.progress_interval=0';
 
