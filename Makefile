@@ -41,6 +41,11 @@ REGRESS_OPTS = --load-extension=streamiter
 
 # One spec a line: src/test/specs/NAME.spec, src/test/expected/NAME.out.
 ISOLATION_SPECS = \
+	conflicts \
+	one_runner \
+	one_snapshot \
+	open_alter \
+	open_writer \
 	locked_keys \
 	walk_changes \
 	walk_ddl \

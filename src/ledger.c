@@ -36,26 +36,35 @@ static SiterTableStatement close_crashed_run = {
 	"  affected = COALESCE(s.affected OPERATOR(pg_catalog.-) r.base_affected, 0),"
 	"  wal_bytes = COALESCE(s.wal_bytes OPERATOR(pg_catalog.-) r.base_wal_bytes, 0)"
 	" FROM (SELECT pg_catalog.max(updated) AS updated,"
-	"   pg_catalog.max(pass) AS pass, pg_catalog.sum(rows) AS rows,"
+	"   pg_catalog.sum(rows) AS rows,"
 	"   pg_catalog.sum(batches) AS batches,"
 	"   pg_catalog.sum(skipped) AS skipped,"
 	"   pg_catalog.sum(retries) AS retries,"
 	"   pg_catalog.sum(not_called) AS not_called,"
 	"   pg_catalog.sum(affected) AS affected,"
 	"   pg_catalog.sum(wal_bytes) AS wal_bytes"
-	"  FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1) s"
+	"  FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1"
+	"  AND pass OPERATOR(pg_catalog.=)"
+	"   (SELECT pg_catalog.max(pass) FROM streamiter.run"
+	"   WHERE job_id OPERATOR(pg_catalog.=) $1 AND outcome IS NULL)) s"
 	" WHERE r.job_id OPERATOR(pg_catalog.=) $1 AND r.outcome IS NULL",
 	1, {INT4OID}
 };
 
 /*
  * $1: job, $2: whether a finished pass is to be followed by another, $3:
- * process.  A pass that has no slice yet was not begun.  The total is the
- * pass's, from run to run.
+ * process.  A pass that has no slice yet was not begun.  One whose rows are
+ * done is not finished before a run has said so: a run that was killed in
+ * between has others go on with the pass, and not start over.  The total is
+ * the pass's, from run to run.
  */
 static SiterTableStatement insert_run = {
 	"WITH s AS (SELECT pg_catalog.max(pass) AS pass,"
-	"  pg_catalog.bool_and(done) AND $2 AS over,"
+	"  pg_catalog.bool_and(done) AND $2 AND (SELECT"
+	"   r.outcome IS NOT DISTINCT FROM 'finished'"
+	"    OR r.pass OPERATOR(pg_catalog.>) pg_catalog.max(slice.pass)"
+	"   FROM streamiter.run r WHERE r.job_id OPERATOR(pg_catalog.=) $1"
+	"   ORDER BY r.id DESC LIMIT 1) AS over,"
 	"  pg_catalog.sum(rows) AS rows, pg_catalog.sum(batches) AS batches,"
 	"  pg_catalog.sum(skipped) AS skipped,"
 	"  pg_catalog.sum(retries) AS retries,"
@@ -223,7 +232,9 @@ static SiterTableStatement update_run = {
 	"   pg_catalog.sum(affected) AS affected,"
 	"   pg_catalog.sum(wal_bytes) AS wal_bytes"
 	"  FROM streamiter.slice WHERE job_id OPERATOR(pg_catalog.=) $1"
-	"  AND run_id OPERATOR(pg_catalog.=) $2) s"
+	"  AND run_id OPERATOR(pg_catalog.=) $2"
+	"  AND pass OPERATOR(pg_catalog.=) (SELECT pass FROM streamiter.run"
+	"   WHERE id OPERATOR(pg_catalog.=) $2)) s"
 	" WHERE r.id OPERATOR(pg_catalog.=) $2",
 	12, {INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 	TEXTOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, TEXTOID}

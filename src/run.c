@@ -128,10 +128,12 @@ siter_run(const char *name, SiterBudget *budget)
 	MemoryContext oldcontext;
 	Run		   *run;
 
-	if (!lock_job(job))
+	/* whoever has nothing to do must not look as if he ran the job */
+	if (!may_run(job) || !lock_job(job))
 		return;
 
 	/* what was read without the lock may be old */
+	siter_runner_see_present();
 	context = AllocSetContextCreate(CurrentMemoryContext, "streamiter run",
 									ALLOCSET_DEFAULT_SIZES);
 	oldcontext = MemoryContextSwitchTo(context);

@@ -81,6 +81,13 @@ siter_runner_init(SiterRunner *runner, MemoryContext context, SiterJob *job)
 	runner->limit = siter_pace_usual_limit(runner);
 }
 
+void
+siter_runner_see_present(void)
+{
+	if (IsolationUsesXactSnapshot())
+		SPI_commit();
+}
+
 ErrorData *
 siter_runner_transact(SiterRunner *runner, SiterWork work, bool snapshot)
 {

@@ -28,6 +28,12 @@ typedef enum SiterOutcome
 	SITER_OUTCOME_FAILED
 } SiterOutcome;
 
+/*
+ * See what others have committed by now, also where a transaction has but one
+ * snapshot.
+ */
+extern void siter_runner_see_present(void);
+
 typedef void (*SiterWork) (SiterRunner *runner);
 
 /*
