@@ -304,7 +304,7 @@ SELECT streamiter.iterator('SELECT id, name FROM iterator_row ORDER BY id', 1) A
 SELECT replace(pg_temp.error_of(format('SELECT %s', call)), :'it', 'it')
 FROM unnest(ARRAY[
 	format('streamiter.next_batch(%L, NULL::bigint)', :'it'),
-	format('* FROM streamiter.next_batch(%L, NULL::pg_class)', :'it'),
+	format('* FROM streamiter.next_batch(%L, NULL::pg_foreign_table)', :'it'),
 	format('* FROM streamiter.next_batch(%L, NULL::record) AS t (a bigint)', :'it'),
 	format('* FROM streamiter.next_batch(%L, NULL::record) AS t (a integer, b varchar)', :'it'),
 	format('* FROM streamiter.next_batch(%L, NULL::record) AS t (a bigint, b text)', :'it'),

@@ -117,8 +117,10 @@ SET streamiter.history_limit = 0;
 SET streamiter.history_limit = 1000001;
 
 -- a line of progress is no business of a fast job
+\set VERBOSITY sqlstate
 SET streamiter.progress_interval = -1;
 SET streamiter.progress_interval = '2 days';
+\set VERBOSITY default
 SHOW streamiter.progress_interval;
 
 -- who may see what

@@ -86,7 +86,7 @@ CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
 CREATE TYPE colour AS ENUM ('red', 'green');
 CREATE FUNCTION "regress ""quoted"", schema"."f(), ""g"""(
 	"char", char, varchar, bit, bit varying, timestamptz, time, interval, numeric,
-	real, double precision, name, oid, regclass, json, xml,
+	real, double precision, name, oid, regclass, jsonb, xml,
 	"regress ""quoted"", schema"."a, ""type"" []",
 	"regress ""quoted"", schema"."a, ""type"" []"[],
 	positive, positive[], colour, log, log[], integer[][], OUT result integer,

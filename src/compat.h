@@ -15,6 +15,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "commands/explain.h"
+#include "nodes/parsenodes.h"
 #include "parser/parse_type.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
@@ -108,6 +109,17 @@ siter_attribute_not_null(TupleDesc tupdesc, int i)
 	return TupleDescCompactAttr(tupdesc, i)->attnullability == ATTNULLABLE_VALID;
 #else
 	return TupleDescAttr(tupdesc, i)->attnotnull;
+#endif
+}
+
+/* 18 lets RETURNING name the old and the new row, with a node of its own */
+static inline bool
+siter_update_returns(const UpdateStmt *update)
+{
+#if PG_VERSION_NUM >= 180000
+	return update->returningClause != NULL;
+#else
+	return update->returningList != NIL;
 #endif
 }
 

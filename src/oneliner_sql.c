@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "compat.h"
 #include "keysql.h"
 #include "oneliner_sql.h"
 #include "statement.h"
@@ -119,7 +120,7 @@ check_set(const SiterKeyset *keyset, const char *set)
 		update = (UpdateStmt *) linitial_node(RawStmt, statements)->stmt;
 	if (update == NULL || !IsA(update, UpdateStmt) ||
 		update->whereClause != NULL || update->fromClause != NIL ||
-		update->returningList != NIL)
+		siter_update_returns(update))
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("\"set\" must be assignments and nothing else"),
