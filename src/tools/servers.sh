@@ -68,21 +68,29 @@ make_once() {
 	exec {lock}>&-
 }
 
-# open_apt SUITE FOLDER: has apt() see that suite of the archive that this machine
+# open_apt SUITE FOLDER: has apt() see that suite of the archives that this machine
 # uses, and no other, and believe that nothing is installed
 open_apt() {
-	local suite=$1 folder=$2 archive
-	archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/*$') ||
-		die "this machine uses no archive of Debian's"
+	local suite=$1 folder=$2
 	mkdir -p "$folder"/state/lists/partial "$folder"/cache/archives/partial
 	: >"$folder/state/status"
-	printf 'deb%s [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
-		"" "$archive" "$suite" -src "$archive" "$suite" >"$folder/sources.list"
 	apt_options=(-o "Dir::State=$folder/state" -o "Dir::State::status=$folder/state/status"
 		-o "Dir::Cache=$folder/cache" -o "Dir::Etc::sourcelist=$folder/sources.list"
 		-o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferencesparts=/dev/null
 		-o Acquire::Check-Valid-Until=false -o Acquire::Retries=3 -o APT::Sandbox::User=root)
+	{
+		see_archive debian "$suite"
+		# what is not released yet has no security updates
+		case $suite in forky|sid) ;; *) see_archive debian-security "$suite-security" ;; esac
+	} >"$folder/sources.list"
+	[ -s "$folder/sources.list" ] || die "this machine uses no archive of Debian's"
 	apt update
+}
+
+see_archive() {
+	local archive
+	archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 "/$1/*\$") || return 0
+	printf "deb%s [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $2 main\n" '' -src
 }
 
 # Silent unless it fails
