@@ -3,67 +3,79 @@
  * fuse.c
  *	  Putting a callback's call into the plan of the source.
  *
- * A plan whose top node computes columns anyway can compute one more at less
- * cost than we can call a function from outside, and the planner's inlining of
- * SQL functions comes with it: this is the executor's own SELECT f(x).
+ * A plan whose top node computes columns can compute a call at less cost than
+ * we can call a function from outside, and the planner's inlining of SQL
+ * functions comes with it: this is the executor's own SELECT f(x).
  *
  * It is done to the finished plan, so nothing that the planner decided is
- * decided again: every column of the source is still computed, in its place,
- * whatever it is called; a node that sorts or limits stays above or below the
- * call as it was, for only the top node is touched, and only if it is one that
- * computes.  Arguments must be columns that the top node takes unchanged from
- * below: repeating an expression would evaluate it twice, and a constant
- * could be folded into an IMMUTABLE function, which then would be called once
- * or never.
+ * decided again: every column that is more than a copy of one below is still
+ * computed, and before the call; a node that sorts or limits stays above or
+ * below the call as it was, for only the top node is touched, and only if it is
+ * one that computes.  Arguments must be columns that the top node takes
+ * unchanged from below: repeating an expression would evaluate it twice, and a
+ * constant could be folded into an IMMUTABLE function, which then would be
+ * called once or never.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_class.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planmain.h"
-#include "parser/parsetree.h"
 #include "utils/resowner.h"
-#include "utils/syscache.h"
 
 #include "failure.h"
 #include "fuse.h"
 
-static bool computes_columns(PlannedStmt *stmt, Plan *plan);
+static bool computes_columns(Plan *plan);
 static Expr *plan_quietly(Expr *expr);
+static List *add_column(List *targetlist, Expr *expr);
 static Node *replace_columns(Node *node, List *targetlist);
 
 bool
-siter_fuse_call(PlannedStmt *stmt, FuncExpr *call)
+siter_fuse_call(PlannedStmt *stmt, FuncExpr *call, bool keep_args)
 {
 	Plan	   *plan = stmt->planTree;
-	ListCell   *lc;
+	FuncExpr   *replaced;
 	Expr	   *fused;
-	TargetEntry *entry;
+	List	   *targetlist = NIL;
+	ListCell   *lc;
 
-	if (!computes_columns(stmt, plan))
+	if (!computes_columns(plan))
 		return false;
-
-	foreach(lc, plan->targetlist)
-	{
-		if (((TargetEntry *) lfirst(lc))->resjunk)
-			return false;
-	}
-	fused = (Expr *) replace_columns((Node *) call, plan->targetlist);
-	if (fused != NULL)
-		fused = plan_quietly(fused);
+	replaced = (FuncExpr *) replace_columns((Node *) call, plan->targetlist);
+	if (replaced == NULL)
+		return false;
+	fused = plan_quietly((Expr *) replaced);
 	if (fused == NULL)
 		return false;
 
-	entry = makeTargetEntry(fused, list_length(plan->targetlist) + 1,
-							pstrdup("callback"), false);
-	plan->targetlist = lappend(plan->targetlist, entry);
+	if (keep_args)
+	{
+		foreach(lc, replaced->args)
+			targetlist = add_column(targetlist, lfirst(lc));
+	}
+	foreach(lc, plan->targetlist)
+	{
+		Expr	   *column = ((TargetEntry *) lfirst(lc))->expr;
+
+		if (!IsA(column, Var))
+			targetlist = add_column(targetlist, column);
+	}
+	plan->targetlist = add_column(targetlist, fused);
 	return true;
+}
+
+static List *
+add_column(List *targetlist, Expr *expr)
+{
+	TargetEntry *entry = makeTargetEntry(expr, list_length(targetlist) + 1,
+										 NULL, false);
+
+	return lappend(targetlist, entry);
 }
 
 /*
@@ -103,53 +115,22 @@ plan_quietly(Expr *expr)
 	return failure == NULL ? planned : NULL;
 }
 
-/* A scan that hands on the rows of its table as they are computes nothing */
+/* Does this node compute its columns, and all of them for the walk? */
 static bool
-hands_on_whole_rows(PlannedStmt *stmt, Scan *scan)
+computes_columns(Plan *plan)
 {
-	RangeTblEntry *rte = rt_fetch(scan->scanrelid, stmt->rtable);
-	HeapTuple	tuple;
-	int			natts;
 	ListCell   *lc;
 
-	if (rte->rtekind != RTE_RELATION)
+	/* these may have ideas of their own */
+	if (IsA(plan, ForeignScan) || IsA(plan, CustomScan))
 		return false;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(rte->relid));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", rte->relid);
-	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-	ReleaseSysCache(tuple);
 
-	if (list_length(scan->plan.targetlist) != natts)
-		return false;
-	foreach(lc, scan->plan.targetlist)
+	foreach(lc, plan->targetlist)
 	{
-		TargetEntry *entry = (TargetEntry *) lfirst(lc);
-
-		if (!IsA(entry->expr, Var) ||
-			((Var *) entry->expr)->varattno != entry->resno)
+		if (((TargetEntry *) lfirst(lc))->resjunk)
 			return false;
 	}
-	return true;
-}
-
-/* Does this node compute its columns, so that one more costs little? */
-static bool
-computes_columns(PlannedStmt *stmt, Plan *plan)
-{
-	switch (nodeTag(plan))
-	{
-		case T_SeqScan:
-		case T_SampleScan:
-		case T_IndexScan:
-		case T_BitmapHeapScan:
-			return !hands_on_whole_rows(stmt, (Scan *) plan);
-		case T_ForeignScan:
-		case T_CustomScan:
-			return false;		/* may have ideas of their own */
-		default:
-			return is_projection_capable_plan(plan);
-	}
+	return is_projection_capable_plan(plan);
 }
 
 typedef struct ReplaceContext

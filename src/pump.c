@@ -101,7 +101,7 @@ scan_fused(SiterPump *pump)
 {
 	SiterCallback *callback = pump->callback;
 
-	while (siter_walk_scan(pump->walk, callback->count_call, callback))
+	while (siter_walk_scan(pump->walk, callback->on_null, callback))
 	{
 		pump->not_called = callback->not_called;
 		after_batch(pump);

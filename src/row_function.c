@@ -67,7 +67,6 @@ typedef struct RowFunction
 	RowArg	   *args;
 	bool		may_inline;		/* not tried yet */
 	ExprState  *inlined;		/* for row_function_eval() */
-	int			result_attno;	/* where the plan has its own call's result */
 } RowFunction;
 
 static bool row_function_call(SiterCallback *callback, TupleTableSlot *slot);
@@ -168,18 +167,22 @@ row_function_eval(SiterCallback *callback, TupleTableSlot *slot)
 }
 
 /*
- * The plan has called a STRICT function, unless an argument was NULL; then the
- * result is NULL too, which is quicker to see.
+ * The plan's last column, the function's result, is NULL: was it called?  Not
+ * if an argument was NULL; those are the plan's first columns.
  */
 static void
-row_function_count_call(TupleTableSlot *slot, void *arg)
+row_function_on_null(TupleTableSlot *slot, void *arg)
 {
 	RowFunction *function = (RowFunction *) arg;
 
-	slot_getsomeattrs(slot, function->result_attno);
-	if (slot->tts_isnull[function->result_attno - 1] &&
-		any_arg_is_null(function, slot))
-		function->pub.not_called++;
+	for (int i = 0; i < function->nargs; i++)
+	{
+		if (slot->tts_isnull[i])
+		{
+			function->pub.not_called++;
+			return;
+		}
+	}
 }
 
 static bool
@@ -187,11 +190,11 @@ row_function_fuse(SiterCallback *callback, PlannedStmt *plan)
 {
 	RowFunction *function = (RowFunction *) callback;
 
-	if (!function->may_inline || !siter_fuse_call(plan, function->call))
+	if (!function->may_inline ||
+		!siter_fuse_call(plan, function->call, function->flinfo.fn_strict))
 		return false;
 	if (function->flinfo.fn_strict)
-		callback->count_call = row_function_count_call;
-	function->result_attno = list_length(plan->planTree->targetlist);
+		callback->on_null = row_function_on_null;
 	return true;
 }
 

@@ -40,7 +40,7 @@ typedef struct WalkReceiver
 {
 	SiterReceiver base;			/* full: max_batch_memory was reached */
 	SiterWalk  *walk;
-	SiterRowConsumer consume;	/* streaming only */
+	SiterRowConsumer consume;	/* streaming and scanning only */
 	void	   *arg;
 	int			nrows;			/* received in this batch */
 	int			allocated;		/* room in batch.tuples, collecting only */
@@ -174,12 +174,12 @@ siter_walk_stream(SiterWalk *walk, SiterRowConsumer consume, void *arg)
 }
 
 bool
-siter_walk_scan(SiterWalk *walk, SiterRowConsumer consume, void *arg)
+siter_walk_scan(SiterWalk *walk, SiterRowConsumer on_null, void *arg)
 {
 	WalkReceiver receiver = {0};
 
 	receiver.base.dest.receiveSlot = scan_row;
-	receiver.consume = consume;
+	receiver.consume = on_null;
 	receiver.arg = arg;
 	return run_portal(walk, &receiver);
 }
@@ -277,7 +277,11 @@ scan_row(TupleTableSlot *slot, DestReceiver *self)
 		begin_batch(receiver->walk);
 	receiver->walk->rows++;
 	if (receiver->consume != NULL)
-		receiver->consume(slot, receiver->arg);
+	{
+		slot_getallattrs(slot);
+		if (slot->tts_isnull[slot->tts_nvalid - 1])
+			receiver->consume(slot, receiver->arg);
+	}
 	return true;
 }
 

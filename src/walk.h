@@ -60,10 +60,10 @@ extern bool siter_walk_stream(SiterWalk *walk, SiterRowConsumer consume,
 							  void *arg);
 
 /*
- * The same for a consumer that allocates nothing, or for none (NULL) where the
- * rows need only be counted.
+ * The same where the rows need only be counted.  "on_null", if it is not NULL,
+ * is given those whose last column is NULL; it must not allocate anything.
  */
-extern bool siter_walk_scan(SiterWalk *walk, SiterRowConsumer consume,
+extern bool siter_walk_scan(SiterWalk *walk, SiterRowConsumer on_null,
 							void *arg);
 
 /*
