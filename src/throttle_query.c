@@ -7,9 +7,9 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/guc.h"
 #include "utils/plancache.h"
 
 #include "throttle_query.h"
@@ -52,14 +52,13 @@ bool
 siter_throttle_query_ask(const char *query)
 {
 	MemoryContext oldcontext = CurrentMemoryContext;
-	int			nestlevel = NewGUCNestLevel();
+	bool		save_read_only = XactReadOnly;
 	SPIPlanPtr	plan;
 	int			rc;
 	bool		wait;
 
-	(void) set_config_option("transaction_read_only", "on",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	/* after an error, the end of the subtransaction puts it back */
+	XactReadOnly = true;
 	plan = prepare(query);
 	rc = SPI_execute_plan(plan, NULL, NULL, false, 2);
 	if (rc != SPI_OK_SELECT)
@@ -68,7 +67,7 @@ siter_throttle_query_ask(const char *query)
 	wait = answer();
 	SPI_freetuptable(SPI_tuptable);
 	SPI_freeplan(plan);
-	AtEOXact_GUC(true, nestlevel);
+	XactReadOnly = save_read_only;
 	MemoryContextSwitchTo(oldcontext);	/* SPI returns in its own */
 	return wait;
 }

@@ -20,7 +20,7 @@
 extern void siter_throttle_query_check(const char *query);
 
 /*
- * Ask it, in a transaction that can write nothing for the moment.  True:
+ * Ask it, in a subtransaction, which can write nothing for the moment.  True:
  * wait.
  *
  * Errors: as above; 02000 no row; 21000 more than one; 22004 NULL; 25006 it
