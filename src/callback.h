@@ -60,9 +60,9 @@ struct SiterCallback
 	/*
 	 * May be NULL.  Put the call into the plan of the source, if nothing but
 	 * speed can tell the difference; returns whether that was done.  If so,
-	 * on_null, where it is not NULL, is to be given each row whose last column
-	 * is NULL, with the callback as "arg": it counts those for which the plan
-	 * did not call the STRICT function.
+	 * on_null, where it is not NULL, is to be given each row whose last
+	 * column is NULL, with the callback as "arg": it counts those for which
+	 * the plan did not call the STRICT function.
 	 */
 	bool		(*fuse) (SiterCallback *callback, PlannedStmt *plan);
 	void		(*on_null) (TupleTableSlot *slot, void *arg);
