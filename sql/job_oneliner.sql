@@ -161,6 +161,31 @@ CALL streamiter.archive('events', target => 'events_2025', filter => 'true');
 SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM events_2025);
 SELECT streamiter.drop_job(name) FROM streamiter.jobs;
 
+-- a run looks again whether anything would get lost
+CREATE TABLE kept (id integer PRIMARY KEY, v numeric);
+INSERT INTO kept SELECT g, g + 0.5 FROM generate_series(1, 20) g;
+CREATE TABLE kept_old (LIKE kept);
+CALL streamiter.archive('kept', target => 'kept_old', filter => 'true',
+	name => 'keep', chunk_size => 5, max_rows => 5);
+CREATE TRIGGER swallow BEFORE INSERT ON kept_old
+	FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CALL streamiter.run('keep');
+DROP TRIGGER swallow ON kept_old;
+CREATE TABLE of_kept (id integer REFERENCES kept ON DELETE CASCADE);
+CALL streamiter.run('keep');
+DROP TABLE of_kept;
+ALTER TABLE kept_old ALTER v TYPE integer;
+CALL streamiter.run('keep');
+ALTER TABLE kept_old ALTER v TYPE numeric;
+ALTER TABLE kept ADD note text DEFAULT 'precious';
+CALL streamiter.run('keep');
+ALTER TABLE kept_old ADD note text;
+CALL streamiter.run('keep');
+ALTER TABLE kept DROP note;
+CALL streamiter.run('keep');
+SELECT (SELECT count(*) FROM kept), (SELECT count(*) FROM kept_old);
+SELECT streamiter.drop_job(name) FROM streamiter.jobs;
+
 -- from and to partitioned tables
 CREATE TABLE parted (id integer, day integer, note text,
 	PRIMARY KEY (day, id)) PARTITION BY RANGE (day);
@@ -170,6 +195,8 @@ CREATE TABLE old (LIKE parted) PARTITION BY HASH (id);
 CREATE TABLE old_0 PARTITION OF old FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE old_1 PARTITION OF old FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 INSERT INTO parted SELECT g, g % 20, 'x' FROM generate_series(1, 500) g;
+CALL streamiter.archive('parted_1', target => 'parted', filter => 'true');
+CALL streamiter.archive('parted', target => 'parted_2', filter => 'true');
 CALL streamiter.archive('parted', target => 'old', filter => 'day < 15',
 	chunk_size => 30);
 SELECT (SELECT count(*) FROM parted), (SELECT count(*) FROM old),

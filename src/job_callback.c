@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "fingerprint.h"
 #include "job_callback.h"
+#include "oneliner_sql.h"
 #include "registry.h"
 
 static bool callback_is_as_checked(SiterJobCallback *cb,
@@ -80,6 +81,8 @@ siter_job_callback_make(SiterJobCallback *cb, const SiterJob *job,
 		return;
 	}
 
+	if (job->statement != NULL)
+		siter_oneliner_check(keyset, job->statement);
 	oldcontext = MemoryContextSwitchTo(cb->context);
 	def = copy_def(def);
 	if (def->kind == SITER_RANGE_STATEMENT)

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -43,7 +44,9 @@ static void check_filter(const char *filter);
 static char *table_name(Oid table);
 static char *where_clause(const SiterKeyset *keyset, const char *filter);
 static void check_move(Oid table, Oid target);
+static void check_own_partition(Oid table, Oid target, List *targets);
 static void check_swallowing(Relation rel);
+static char *move_columns(const SiterKeyset *keyset, Oid target);
 static List *moved_columns(Relation source, Relation target);
 static char *column_list(List *names, const char *qualifier);
 
@@ -66,25 +69,39 @@ siter_oneliner_delete(const SiterKeyset *keyset, const char *filter)
 char *
 siter_oneliner_move(const SiterKeyset *keyset, Oid target, const char *filter)
 {
-	Relation	source_rel;
-	Relation	target_rel;
-	List	   *columns;
-	const char *table = quote_identifier(get_rel_name(keyset->table));
-
 	check_move(keyset->table, target);
-	source_rel = table_open(keyset->table, AccessShareLock);
-	target_rel = table_open(target, AccessShareLock);
-	columns = moved_columns(source_rel, target_rel);
-	table_close(target_rel, NoLock);
-	table_close(source_rel, NoLock);
-
-	/* columns that count by themselves keep the values they had */
-	return psprintf("WITH moved AS (\nDELETE FROM %s\n%s\nRETURNING %s\n)\n"
-					"INSERT INTO %s (%s)\nOVERRIDING SYSTEM VALUE\n"
-					"SELECT %s FROM moved",
+	return psprintf("WITH moved AS (\nDELETE FROM %s\n%s\n%s",
 					table_name(keyset->table), where_clause(keyset, filter),
-					column_list(columns, table), table_name(target),
-					column_list(columns, NULL), column_list(columns, "moved"));
+					move_columns(keyset, target));
+}
+
+void
+siter_oneliner_check(const SiterKeyset *keyset, const char *statement)
+{
+	List	   *statements = siter_statement_parse(statement,
+												   RAW_PARSE_DEFAULT);
+	InsertStmt *insert = (InsertStmt *) linitial_node(RawStmt,
+													  statements)->stmt;
+	Oid			target;
+	char	   *columns;
+	size_t		columns_len;
+	size_t		len = strlen(statement);
+
+	/* only what moves rows can lose them where they go */
+	if (!IsA(insert, InsertStmt))
+		return;
+	target = RangeVarGetRelid(insert->relation, AccessShareLock, false);
+	check_move(keyset->table, target);
+	columns = move_columns(keyset, target);
+	columns_len = strlen(columns);
+	if (len < columns_len ||
+		strcmp(statement + len - columns_len, columns) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the columns of table \"%s\" are not what they were",
+						get_rel_name(keyset->table)),
+				 errdetail("Rows that are archived now would lose some of their values."),
+				 errhint("Drop the job with streamiter.drop_job() and CALL streamiter.archive() again.")));
 }
 
 static char *
@@ -187,6 +204,7 @@ check_move(Oid table, Oid target)
 
 	LockRelationOid(target, AccessShareLock);
 	targets = find_all_inheritors(target, AccessShareLock, NULL);
+	check_own_partition(table, target, targets);
 	foreach(lc, targets)
 	{
 		Relation	rel = table_open(lfirst_oid(lc), NoLock);
@@ -194,6 +212,25 @@ check_move(Oid table, Oid target)
 		check_swallowing(rel);
 		table_close(rel, NoLock);
 	}
+}
+
+/* A row would be put back where it comes from, and counted as moved */
+static void
+check_own_partition(Oid table, Oid target, List *targets)
+{
+	bool		same = false;
+
+	if (get_rel_relkind(target) == RELKIND_PARTITIONED_TABLE)
+		same = list_member_oid(targets, table);
+	if (!same && get_rel_relkind(table) == RELKIND_PARTITIONED_TABLE)
+		same = list_member_oid(find_all_inheritors(table, AccessShareLock,
+												   NULL), target);
+	if (same)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" cannot be archived to \"%s\"",
+						get_rel_name(table), get_rel_name(target)),
+				 errdetail("One is a partition of the other.")));
 }
 
 /* Could a row that is inserted here vanish, or go somewhere else? */
@@ -221,6 +258,26 @@ check_swallowing(Relation rel)
 						RelationGetRelationName(rel)),
 				 errdetail_internal("%s", reason),
 				 errhint("Archive to a table without them.")));
+}
+
+/* What comes after the filter: which columns are moved, and where to */
+static char *
+move_columns(const SiterKeyset *keyset, Oid target)
+{
+	const char *table = quote_identifier(get_rel_name(keyset->table));
+	Relation	source_rel = table_open(keyset->table, AccessShareLock);
+	Relation	target_rel = table_open(target, AccessShareLock);
+	List	   *columns = moved_columns(source_rel, target_rel);
+
+	table_close(target_rel, NoLock);
+	table_close(source_rel, NoLock);
+
+	/* columns that count by themselves keep the values they had */
+	return psprintf("RETURNING %s\n)\n"
+					"INSERT INTO %s (%s)\nOVERRIDING SYSTEM VALUE\n"
+					"SELECT %s FROM moved",
+					column_list(columns, table), table_name(target),
+					column_list(columns, NULL), column_list(columns, "moved"));
 }
 
 /*

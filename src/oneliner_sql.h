@@ -34,4 +34,11 @@ extern char *siter_oneliner_delete(const SiterKeyset *keyset,
 extern char *siter_oneliner_move(const SiterKeyset *keyset, Oid target,
 								 const char *filter);
 
+/*
+ * Would the statement of a job still lose nothing, now that time has passed?
+ * Refused as above, and with 55000 if the columns are others.
+ */
+extern void siter_oneliner_check(const SiterKeyset *keyset,
+								 const char *statement);
+
 #endif							/* SITER_ONELINER_SQL_H */
