@@ -11,7 +11,10 @@ SELECT o.type, o.identity, d.classid, d.objid
 FROM pg_extension e
 JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e',
 	pg_identify_object(d.classid, d.objid, 0) o
-WHERE e.extname = 'streamiter';
+WHERE e.extname = 'streamiter'
+-- from 17 on, the types that tables and other types bring along are listed too
+AND NOT (d.classid = 'pg_type'::regclass AND EXISTS (
+	SELECT FROM pg_type t WHERE t.oid = d.objid AND (t.typrelid <> 0 OR t.typelem <> 0)));
 
 CREATE VIEW definition AS
 SELECT type, identity, 'is' AS what, NULL AS value FROM object
