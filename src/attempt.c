@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
@@ -581,7 +582,10 @@ siter_attempt_locate_failure(SiterRunner *runner)
 	SiterKey   *first = attempt->first;
 	SiterKey   *last = attempt->last;
 	MemoryContext oldcontext;
+	char	   *context = error->context;
 	char	   *where = "";
+	Datum		first_text = (Datum) 0;
+	Datum		last_text = (Datum) 0;
 
 	if (attempt->row >= 0 && attempt->batch != NULL)
 		first = last = siter_key_from_slot(keyset,
@@ -591,24 +595,32 @@ siter_attempt_locate_failure(SiterRunner *runner)
 	if (first == NULL)
 		first = last = runner->window;
 
-	oldcontext = MemoryContextSwitchTo(runner->context);
 	if (first != NULL)
 	{
 		char	   *shown = siter_key_to_display(keyset, first);
 
-		runner->failed_first = siter_key_encode(keyset, first);
-		runner->failed_last = siter_key_encode(keyset, last);
+		first_text = siter_key_encode(keyset, first);
+		last_text = siter_key_encode(keyset, last);
 		if (siter_key_compare(keyset, first, last) == 0)
 			where = psprintf(", row %s", shown);
 		else
 			where = psprintf(", rows %s to %s", shown,
 							 siter_key_to_display(keyset, last));
 	}
+
+	/* only this is to stay */
+	oldcontext = MemoryContextSwitchTo(runner->context);
+	if (first != NULL)
+	{
+		runner->failed_first = datumCopy(first_text, false, -1);
+		runner->failed_last = datumCopy(last_text, false, -1);
+	}
 	error->context = psprintf("%s%sjob \"%s\", batch " INT64_FORMAT "%s",
-							  error->context ? error->context : "",
-							  error->context ? "\n" : "",
+							  context ? context : "", context ? "\n" : "",
 							  runner->job->name, runner->total.batches + 1,
 							  where);
+	if (context != NULL)
+		pfree(context);
 	MemoryContextSwitchTo(oldcontext);
 }
 

@@ -56,7 +56,8 @@ typedef struct SiterTrouble
 typedef struct SiterRunner
 {
 	MemoryContext context;		/* lives as long as the run */
-	MemoryContext attempt_context;	/* reset before each transaction */
+	MemoryContext attempt_context;	/* of a batch and its errors; reset
+									 * before the next one */
 
 	SiterJob   *job;			/* as of the last attempt */
 	SiterRun	run;

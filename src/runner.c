@@ -57,6 +57,7 @@ static ErrorData *retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 							const SiterBudget *budget,
 							SiterOutcome *outcome);
 static ErrorData *locate_failure(SiterRunner *runner, ErrorData *error);
+static void forget_failure(SiterRunner *runner);
 static bool is_interrupt(const ErrorData *error);
 static bool is_final(SiterRunner *runner, const ErrorData *error);
 static bool may_try_again(SiterRunner *runner, const ErrorData *error);
@@ -118,7 +119,7 @@ do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(runner->context);
+		MemoryContextSwitchTo(runner->attempt_context);
 		error = CopyErrorData();
 		FlushErrorState();
 		siter_batch_timer_fail(error);
@@ -152,7 +153,7 @@ commit(SiterRunner *runner)
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(runner->context);
+		MemoryContextSwitchTo(runner->attempt_context);
 		error = CopyErrorData();
 		FlushErrorState();
 		runner->attempt.phase = SITER_PHASE_COMMIT;
@@ -357,7 +358,7 @@ set_row_aside(SiterRunner *runner, ErrorData *error)
 	account(runner);
 	trouble->limit = trouble->by_row ? 0 : 2;
 	trouble->suspects = trouble->retries = trouble->attempts = 0;
-	runner->failed_first = runner->failed_last = (Datum) 0;
+	forget_failure(runner);
 	return NULL;
 }
 
@@ -372,7 +373,7 @@ locate_failure(SiterRunner *runner, ErrorData *error)
 {
 	ErrorData  *locate_error;
 
-	runner->failed_first = runner->failed_last = (Datum) 0;
+	forget_failure(runner);
 	runner->bad_error = error;
 	locate_error = siter_runner_transact(runner, siter_attempt_locate_failure,
 										 true);
@@ -382,6 +383,16 @@ locate_failure(SiterRunner *runner, ErrorData *error)
 		return locate_error;
 	FreeErrorData(locate_error);
 	return error;
+}
+
+static void
+forget_failure(SiterRunner *runner)
+{
+	if (runner->failed_first != (Datum) 0)
+		pfree(DatumGetPointer(runner->failed_first));
+	if (runner->failed_last != (Datum) 0)
+		pfree(DatumGetPointer(runner->failed_last));
+	runner->failed_first = runner->failed_last = (Datum) 0;
 }
 
 /* Somebody wants the statement or the session to end */
