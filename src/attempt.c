@@ -31,6 +31,7 @@
 #include "attempt.h"
 #include "batch_timer.h"
 #include "guc.h"
+#include "job_lock.h"
 #include "job_progress.h"
 #include "pace.h"
 #include "range.h"
@@ -46,10 +47,8 @@ typedef struct KeyScan
 	bool		in_place;		/* keys are plain values: overwrite the last */
 } KeyScan;
 
-static int	begin(SiterRunner *runner);
 static void start_timer(SiterRunner *runner);
 static SiterRange what_is_left(SiterRunner *runner);
-static void finish(SiterRunner *runner, int nestlevel);
 static void make_callback(SiterRunner *runner);
 static void work_on_keys(SiterRunner *runner);
 static void note_key(TupleTableSlot *slot, void *arg);
@@ -62,9 +61,9 @@ static void set_total(SiterRunner *runner, const SiterKey *upper);
 static bool narrow_to_bad_row(SiterRunner *runner, SiterRange *range);
 static Datum bad_row_as_jsonb(SiterRunner *runner);
 
-/* The job as of now, and its settings until finish() */
-static int
-begin(SiterRunner *runner)
+/* The job as of now, and its settings until siter_attempt_leave() */
+int
+siter_attempt_enter(SiterRunner *runner)
 {
 	int			nestlevel;
 
@@ -111,8 +110,8 @@ what_is_left(SiterRunner *runner)
 	return range;
 }
 
-static void
-finish(SiterRunner *runner, int nestlevel)
+void
+siter_attempt_leave(SiterRunner *runner, int nestlevel)
 {
 	PopActiveSnapshot();
 	AtEOXact_GUC(true, nestlevel);
@@ -121,7 +120,7 @@ finish(SiterRunner *runner, int nestlevel)
 void
 siter_attempt_validate(SiterRunner *runner)
 {
-	int			nestlevel = begin(runner);
+	int			nestlevel = siter_attempt_enter(runner);
 	SiterJob   *job = runner->job;
 	char	   *current;
 	char	   *what;
@@ -149,7 +148,7 @@ siter_attempt_validate(SiterRunner *runner)
 				 errdetail_internal("%s", what)));
 
 	make_callback(runner);
-	finish(runner, nestlevel);
+	siter_attempt_leave(runner, nestlevel);
 }
 
 static void
@@ -162,7 +161,7 @@ make_callback(SiterRunner *runner)
 void
 siter_attempt_batch(SiterRunner *runner)
 {
-	int			nestlevel = begin(runner);
+	int			nestlevel = siter_attempt_enter(runner);
 	SiterAttempt *attempt = &runner->attempt;
 
 	if (runner->job->pause_requested || runner->job->cancel_requested)
@@ -183,7 +182,7 @@ siter_attempt_batch(SiterRunner *runner)
 		attempt->count.batches = attempt->nrows > 0 ? 1 : 0;
 		save_position(runner);
 	}
-	finish(runner, nestlevel);
+	siter_attempt_leave(runner, nestlevel);
 }
 
 /* A range statement wants to know no more than the first and the last key */
@@ -411,19 +410,27 @@ save_position(SiterRunner *runner)
 								 attempt->position_text,
 								 attempt->done, &attempt->count,
 								 siter_job_progress_rate(runner)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job \"%s\" was moved on by somebody else",
-						runner->job->name),
-				 errdetail("Its position is no longer where this run left it, so this batch was undone.")));
+		siter_attempt_refuse_moved(runner);
+}
+
+void
+siter_attempt_refuse_moved(const SiterRunner *runner)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("job \"%s\" was moved on by somebody else",
+					runner->job->name),
+			 errdetail("Its position is no longer where this run left it, so this batch was undone.")));
 }
 
 void
 siter_attempt_skip(SiterRunner *runner)
 {
-	int			nestlevel = begin(runner);
+	int			nestlevel = siter_attempt_enter(runner);
 	SiterAttempt *attempt = &runner->attempt;
 
+	/* others may be about to do the same: one after the other */
+	siter_job_lock_skips(runner->job->id);
 	runner->too_many_skips =
 		siter_ledger_count_skipped(runner->job) >= runner->job->max_skips;
 	if (!runner->too_many_skips)
@@ -441,13 +448,13 @@ siter_attempt_skip(SiterRunner *runner)
 		attempt->count.skipped = 1;
 		save_position(runner);
 	}
-	finish(runner, nestlevel);
+	siter_attempt_leave(runner, nestlevel);
 }
 
 void
 siter_attempt_retry(SiterRunner *runner)
 {
-	int			nestlevel = begin(runner);
+	int			nestlevel = siter_attempt_enter(runner);
 	SiterAttempt *attempt = &runner->attempt;
 	SiterRange	range;
 
@@ -482,18 +489,18 @@ siter_attempt_retry(SiterRunner *runner)
 	}
 	attempt->phase = SITER_PHASE_SAVE;
 	siter_ledger_unskip(&runner->bad_row);
-	finish(runner, nestlevel);
+	siter_attempt_leave(runner, nestlevel);
 }
 
 void
 siter_attempt_skip_again(SiterRunner *runner)
 {
-	int			nestlevel = begin(runner);
+	int			nestlevel = siter_attempt_enter(runner);
 
 	if (!runner->bad_row_unreadable)
 		runner->bad_row.row_data = bad_row_as_jsonb(runner);
 	siter_ledger_skip_again(&runner->run, &runner->bad_row, runner->bad_error);
-	finish(runner, nestlevel);
+	siter_attempt_leave(runner, nestlevel);
 }
 
 /*
@@ -555,7 +562,7 @@ bad_row_as_jsonb(SiterRunner *runner)
 void
 siter_attempt_find_window(SiterRunner *runner)
 {
-	int			nestlevel = begin(runner);
+	int			nestlevel = siter_attempt_enter(runner);
 	SiterRange	range = what_is_left(runner);
 	SiterKey   *key = siter_range_first(runner->keyset, &range);
 
@@ -566,7 +573,7 @@ siter_attempt_find_window(SiterRunner *runner)
 		runner->window = siter_key_copy(runner->keyset, key);
 		MemoryContextSwitchTo(oldcontext);
 	}
-	finish(runner, nestlevel);
+	siter_attempt_leave(runner, nestlevel);
 }
 
 /*
@@ -627,7 +634,7 @@ siter_attempt_locate_failure(SiterRunner *runner)
 void
 siter_attempt_begin_pass(SiterRunner *runner)
 {
-	int			nestlevel = begin(runner);
+	int			nestlevel = siter_attempt_enter(runner);
 	SiterRange	all = {NULL, NULL};
 	SiterKey   *upper;
 	Datum		upper_text = (Datum) 0;
@@ -641,7 +648,7 @@ siter_attempt_begin_pass(SiterRunner *runner)
 	siter_ledger_begin_pass(runner->job, &runner->run, upper_text,
 							upper == NULL);
 	set_total(runner, upper);
-	finish(runner, nestlevel);
+	siter_attempt_leave(runner, nestlevel);
 }
 
 /*
@@ -670,8 +677,8 @@ set_total(SiterRunner *runner, const SiterKey *upper)
 void
 siter_attempt_end_pass(SiterRunner *runner)
 {
-	int			nestlevel = begin(runner);
+	int			nestlevel = siter_attempt_enter(runner);
 
 	siter_range_check_nulls(runner->keyset);
-	finish(runner, nestlevel);
+	siter_attempt_leave(runner, nestlevel);
 }

@@ -13,6 +13,7 @@
 #include "pacer.h"
 #include "position.h"
 #include "progress_line.h"
+#include "team.h"
 
 /* What an attempt was doing when an error came */
 typedef enum SiterPhase
@@ -52,6 +53,14 @@ typedef struct SiterTrouble
 	int			attempts;		/* at a row that stands alone */
 } SiterTrouble;
 
+/* What came of looking for a slice to work on */
+typedef enum SiterClaim
+{
+	SITER_CLAIM_MADE,
+	SITER_CLAIM_LATER,			/* others have all that are left */
+	SITER_CLAIM_NEVER			/* all are done */
+} SiterClaim;
+
 /* Who works on a slice of a job, and where that stands */
 typedef struct SiterRunner
 {
@@ -61,11 +70,16 @@ typedef struct SiterRunner
 
 	SiterJob   *job;			/* as of the last attempt */
 	SiterRun	run;
+	SiterTeam  *team;
+	int			member;			/* of the team */
+	SiterBudget budget;			/* this process's share of it */
 	SiterKeyset *keyset;
 	SiterJobCallback callback;
 
 	/* the slice */
+	SiterClaim	claim;
 	int32		slice;
+	bool		too_small;		/* to be shared */
 	SiterKey   *upper;			/* NULL: open */
 	SiterKey   *position;		/* NULL: nothing done yet */
 	Datum		position_text;	/* the same as text[]; 0 */
@@ -104,6 +118,16 @@ typedef struct SiterRunner
 
 /* Read the job again: all the others do that too */
 extern void siter_attempt_refresh(SiterRunner *runner);
+
+/*
+ * For other work within a subtransaction: the job as of now, its settings
+ * and a snapshot, until siter_attempt_leave().
+ */
+extern int	siter_attempt_enter(SiterRunner *runner);
+extern void siter_attempt_leave(SiterRunner *runner, int nestlevel);
+
+/* 55000: somebody else has moved the slice on */
+extern void siter_attempt_refuse_moved(const SiterRunner *runner);
 
 /* Find and compare what the job depends on; for the start of a run */
 extern void siter_attempt_validate(SiterRunner *runner);

@@ -173,4 +173,18 @@ siter_backend_number(void)
 #endif
 }
 
+/* Before 17 a process knows by what it was made from */
+#ifndef AmBackgroundWorkerProcess
+#define AmBackgroundWorkerProcess() IsBackgroundWorker
+#endif
+
+/* 17 lets workers work as roles that may not log in */
+#if PG_VERSION_NUM >= 170000
+#define SITER_WORKER_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
+#define SITER_WORKERS_NEED_LOGIN false
+#else
+#define SITER_WORKER_CONNECT_FLAGS 0
+#define SITER_WORKERS_NEED_LOGIN true
+#endif
+
 #endif							/* SITER_COMPAT_H */

@@ -27,6 +27,7 @@
 #include "batch_timer.h"
 #include "compat.h"
 #include "guc.h"
+#include "job_lock.h"
 #include "options.h"
 #include "range.h"
 #include "runner.h"
@@ -108,8 +109,10 @@ static void
 try_job(DryRun *dry, const char *name)
 {
 	SiterRunner *runner = &dry->runner;
+	SiterBudget budget = {0, -1, 1};
 
-	siter_runner_init(runner, runner->context, get_job(name));
+	siter_runner_init(runner, runner->context, get_job(name),
+					  siter_team_create(&budget), SITER_LEADER);
 	siter_ledger_begin_run(runner->job, &runner->run);
 	siter_attempt_validate(runner);
 	if (runner->run.new_pass)

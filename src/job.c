@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * job.c
- *	  Jobs: definition, settings, lock and state.
+ *	  Jobs: definition, settings and state.
  *
  * A job's state is nowhere stored, for what is stored stays behind when its
  * writer dies.  It follows from three things: what the owner asked for (in
@@ -10,15 +10,11 @@
  * it.  They cannot be read in one moment; siter_job_state() says how this
  * does no harm.
  *
- * The runner's lock is a heavyweight lock on an object that is not in the
- * catalogs: the job's number in the class of our table.  Two modes are used:
- * runners take ExclusiveLock, those who take a job apart
- * AccessExclusiveLock, so that pg_locks tells who does what.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -32,6 +28,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "job.h"
+#include "job_lock.h"
 #include "table.h"
 
 const char *const siter_job_state_names[] = {
@@ -89,6 +86,11 @@ static SiterTableStatement find_job_by_id = {
 static SiterTableStatement find_revision = {
 	"SELECT revision FROM streamiter.job"
 	" WHERE id OPERATOR(pg_catalog.=) $1",
+	1, {INT4OID}
+};
+
+static SiterTableStatement find_writer = {
+	"SELECT xmin FROM streamiter.job WHERE id OPERATOR(pg_catalog.=) $1",
 	1, {INT4OID}
 };
 
@@ -177,7 +179,6 @@ typedef struct JobFacts
 static SiterJob *find(SiterTableStatement *statement, const char *name);
 pg_noreturn static void refuse_name(const char *name);
 static SiterJob *job_from_row(void);
-static void job_tag(LOCKTAG *tag, int32 id);
 static SiterJobState resting_state(const JobFacts *facts);
 static SiterJobState finished_state(const JobFacts *facts);
 static SiterJobState unfinished_state(const JobFacts *facts);
@@ -466,71 +467,16 @@ siter_job_delete(const SiterJob *job)
 	(void) siter_table_execute(&delete_job, &value);
 }
 
-static void
-job_tag(LOCKTAG *tag, int32 id)
-{
-	Oid			schema = get_namespace_oid("streamiter", false);
-
-	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, get_relname_relid("job", schema),
-					   (Oid) id, 0);
-}
-
 bool
-siter_job_lock(int32 id)
+siter_job_is_uncommitted(int32 id)
 {
-	LOCKTAG		tag;
+	SiterTableValue value = SITER_VALUE(Int32GetDatum(id));
+	bool		ours = false;
 
-	job_tag(&tag, id);
-	switch (LockAcquire(&tag, ExclusiveLock, true, true))
-	{
-		case LOCKACQUIRE_OK:
-			return true;
-		case LOCKACQUIRE_NOT_AVAIL:
-			return false;
-		default:
-			/* this session runs it already: give back what we got on top */
-			LockRelease(&tag, ExclusiveLock, true);
-			return false;
-	}
-}
-
-void
-siter_job_unlock(int32 id)
-{
-	LOCKTAG		tag;
-
-	job_tag(&tag, id);
-	LockRelease(&tag, ExclusiveLock, true);
-}
-
-bool
-siter_job_exclude_runners(int32 id)
-{
-	LOCKTAG		tag;
-
-	job_tag(&tag, id);
-	if (siter_lock_held_by_me(&tag, ExclusiveLock))
-		return false;
-	return LockAcquire(&tag, AccessExclusiveLock, false, true) !=
-		LOCKACQUIRE_NOT_AVAIL;
-}
-
-int
-siter_job_runner_pid(int32 id)
-{
-	LockData   *locks = GetLockStatusData();
-	LOCKTAG		tag;
-
-	job_tag(&tag, id);
-	for (int i = 0; i < locks->nelements; i++)
-	{
-		LockInstanceData *instance = &locks->locks[i];
-
-		if (memcmp(&instance->locktag, &tag, sizeof(LOCKTAG)) == 0 &&
-			(instance->holdMask & LOCKBIT_ON(ExclusiveLock)) != 0)
-			return instance->pid;
-	}
-	return 0;
+	if (siter_table_execute(&find_writer, &value) > 0)
+		ours = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(siter_table_value(0, 1).value));
+	SPI_freetuptable(SPI_tuptable);
+	return ours;
 }
 
 static JobFacts

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * job.h
- *	  Jobs: definition, settings, lock and state.
+ *	  Jobs: definition, settings and state.
  *
  *-------------------------------------------------------------------------
  */
@@ -110,23 +110,8 @@ extern void siter_job_update(SiterJob *job);
 
 extern void siter_job_delete(const SiterJob *job);
 
-/*
- * The runner's lock.  Sessions hold it, not transactions, and it is of the
- * ordinary lock method, out of reach of pg_advisory_unlock_all().  An abort
- * of the whole transaction releases it nevertheless.  Returns false if it is
- * not to be had at once.
- */
-extern bool siter_job_lock(int32 id);
-extern void siter_job_unlock(int32 id);
-
-/*
- * Keep runners out until the transaction ends, for those who take a job
- * apart; false if somebody runs it, the session itself included.
- */
-extern bool siter_job_exclude_runners(int32 id);
-
-/* The process that holds the runner's lock, or 0 */
-extern int	siter_job_runner_pid(int32 id);
+/* Does the job, as it is now, stem from the current transaction? */
+extern bool siter_job_is_uncommitted(int32 id);
 
 /*
  * The state as of now: from what was asked for, the last run's outcome, and

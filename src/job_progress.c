@@ -43,14 +43,18 @@ void
 siter_job_progress_tell(SiterRunner *runner)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int64		rows = siter_team_rows_done(runner->team);
+	double		rate;
 
 	if (!is_due(now))
 		return;
-	siter_job_progress_tell_of(runner->job,
-							   runner->run.base_rows + runner->total.rows,
-							   runner->run.total_rows,
-							   siter_meter_rate(&runner->meter,
-												runner->total.rows, now),
+
+	/* helpers are about as fast as we are, on the whole */
+	rate = siter_meter_rate(&runner->meter, runner->total.rows, now);
+	if (runner->total.rows > 0)
+		rate *= (double) rows / runner->total.rows;
+	siter_job_progress_tell_of(runner->job, runner->run.base_rows + rows,
+							   runner->run.total_rows, rate,
 							   siter_throttle_reason());
 }
 

@@ -24,6 +24,7 @@
 
 #include "job.h"
 #include "job_define.h"
+#include "job_lock.h"
 #include "ledger.h"
 #include "options.h"
 #include "run.h"
@@ -69,6 +70,7 @@ PG_FUNCTION_INFO_V1(streamiter_reset);
 PG_FUNCTION_INFO_V1(streamiter_retry_skipped);
 PG_FUNCTION_INFO_V1(streamiter_drop_job);
 PG_FUNCTION_INFO_V1(streamiter_run);
+PG_FUNCTION_INFO_V1(streamiter_start);
 PG_FUNCTION_INFO_V1(streamiter_job_state);
 
 /* "first" or "second", as 'first' and 'second' in SQL */
@@ -428,6 +430,19 @@ streamiter_run(PG_FUNCTION_ARGS)
 
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	siter_run(name, &budget);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+streamiter_start(PG_FUNCTION_ARGS)
+{
+	char	   *name = siter_option_text(fcinfo, 0, "name");
+	SiterBudget budget = siter_run_budget(fcinfo, 1);
+
+	PreventCommandDuringRecovery("streamiter.start()");
+	SPI_connect();
+	siter_run_start(name, &budget);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

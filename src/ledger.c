@@ -17,6 +17,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "guc.h"
@@ -149,6 +150,43 @@ static SiterTableStatement find_slices = {
 	1, {INT4OID}
 };
 
+static SiterTableStatement find_last_slice = {
+	"SELECT COALESCE(pg_catalog.max(slice), 0) FROM streamiter.slice"
+	" WHERE job_id OPERATOR(pg_catalog.=) $1",
+	1, {INT4OID}
+};
+
+static SiterTableStatement find_next_slice = {
+	"SELECT slice FROM streamiter.slice"
+	" WHERE job_id OPERATOR(pg_catalog.=) $1 AND NOT done"
+	" AND slice OPERATOR(pg_catalog.<>) ALL ($2) ORDER BY slice LIMIT 1",
+	2, {INT4OID, INT4ARRAYOID}
+};
+
+static SiterTableStatement find_slice = {
+	"SELECT upper, position FROM streamiter.slice"
+	" WHERE job_id OPERATOR(pg_catalog.=) $1"
+	" AND slice OPERATOR(pg_catalog.=) $2 AND NOT done",
+	2, {INT4OID, INT4OID}
+};
+
+static SiterTableStatement add_slice = {
+	"INSERT INTO streamiter.slice"
+	" (job_id, slice, pass, run_id, lower, position, upper, done, updated)"
+	" VALUES ($1, $2, $3, $4, $5, $5, $6, false,"
+	"  pg_catalog.clock_timestamp())",
+	6, {INT4OID, INT4OID, INT4OID, INT8OID, TEXTARRAYOID, TEXTARRAYOID}
+};
+
+static SiterTableStatement shrink_slice = {
+	"UPDATE streamiter.slice SET upper = $5"
+	" WHERE job_id OPERATOR(pg_catalog.=) $1"
+	" AND slice OPERATOR(pg_catalog.=) $2"
+	" AND run_id OPERATOR(pg_catalog.=) $3 AND NOT done"
+	" AND position IS NOT DISTINCT FROM $4",
+	5, {INT4OID, INT4OID, INT8OID, TEXTARRAYOID, TEXTARRAYOID}
+};
+
 static SiterTableStatement checkpoint = {
 	"UPDATE streamiter.slice SET position = $5, done = $6,"
 	"  rows = rows OPERATOR(pg_catalog.+) $7,"
@@ -235,7 +273,8 @@ static SiterTableStatement update_run = {
 	"  AND run_id OPERATOR(pg_catalog.=) $2"
 	"  AND pass OPERATOR(pg_catalog.=) (SELECT pass FROM streamiter.run"
 	"   WHERE id OPERATOR(pg_catalog.=) $2)) s"
-	" WHERE r.id OPERATOR(pg_catalog.=) $2",
+	" WHERE r.id OPERATOR(pg_catalog.=) $2"
+	" RETURNING r.rows, r.batches, r.skipped, r.affected",
 	12, {INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 	TEXTOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, TEXTOID}
 };
@@ -351,6 +390,85 @@ siter_ledger_slices(const SiterJob *job)
 	return slices;
 }
 
+int32
+siter_ledger_last_slice(const SiterJob *job)
+{
+	SiterTableValue value = job_param(job);
+	int32		number;
+
+	(void) siter_table_execute(&find_last_slice, &value);
+	number = siter_table_int32(0, 1);
+	SPI_freetuptable(SPI_tuptable);
+	return number;
+}
+
+int32
+siter_ledger_next_slice(const SiterJob *job, const int32 *taken, int ntaken)
+{
+	Datum	   *numbers = palloc_array(Datum, Max(ntaken, 1));
+	SiterTableValue values[2];
+	int32		number = 0;
+
+	for (int i = 0; i < ntaken; i++)
+		numbers[i] = Int32GetDatum(taken[i]);
+	values[0] = job_param(job);
+	values[1] = SITER_VALUE(PointerGetDatum(construct_array(numbers, ntaken,
+															INT4OID, 4, true,
+															TYPALIGN_INT)));
+	if (siter_table_look(&find_next_slice, values) > 0)
+		number = siter_table_int32(0, 1);
+	SPI_freetuptable(SPI_tuptable);
+	return number;
+}
+
+bool
+siter_ledger_get_slice(const SiterJob *job, int32 number, SiterSlice *slice)
+{
+	SiterTableValue values[2];
+	bool		found;
+
+	values[0] = job_param(job);
+	values[1] = SITER_VALUE(Int32GetDatum(number));
+	found = siter_table_look(&find_slice, values) > 0;
+	if (found)
+	{
+		slice->number = number;
+		slice->upper = pointer_column(0, 1);
+		slice->position = pointer_column(0, 2);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+void
+siter_ledger_add_slice(const SiterJob *job, const SiterRun *run,
+					   int32 number, Datum lower, Datum upper)
+{
+	SiterTableValue values[6];
+
+	values[0] = job_param(job);
+	values[1] = SITER_VALUE(Int32GetDatum(number));
+	values[2] = SITER_VALUE(Int32GetDatum(run->pass));
+	values[3] = int64_param(run->id);
+	values[4] = pointer_param(lower);
+	values[5] = pointer_param(upper);
+	(void) siter_table_execute(&add_slice, values);
+}
+
+bool
+siter_ledger_shrink_slice(const SiterJob *job, const SiterRun *run,
+						  int32 number, Datum position, Datum upper)
+{
+	SiterTableValue values[5];
+
+	values[0] = job_param(job);
+	values[1] = SITER_VALUE(Int32GetDatum(number));
+	values[2] = int64_param(run->id);
+	values[3] = pointer_param(position);
+	values[4] = pointer_param(upper);
+	return siter_table_execute(&shrink_slice, values) == 1;
+}
+
 bool
 siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 						int32 slice, Datum from, Datum to, bool done,
@@ -381,7 +499,8 @@ siter_ledger_count_skipped(const SiterJob *job)
 	SiterTableValue value = job_param(job);
 	int64		count;
 
-	(void) siter_table_execute(&count_skipped, &value);
+	/* also what others have just committed */
+	(void) siter_table_look(&count_skipped, &value);
 	count = siter_table_int64(0, 1);
 	SPI_freetuptable(SPI_tuptable);
 	return count;
@@ -479,7 +598,7 @@ void
 siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
 					 const char *outcome, const ErrorData *error,
 					 Datum first_key, Datum last_key, int64 retries,
-					 const char *waits)
+					 const char *waits, SiterCounters *total)
 {
 	SiterTableValue values[12];
 	int			n = 0;
@@ -492,7 +611,14 @@ siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
 	values[n++] = pointer_param(last_key);
 	values[n++] = int64_param(retries);
 	values[n++] = siter_table_text_param(waits);
-	(void) siter_table_execute(&update_run, values);
+	if (siter_table_execute(&update_run, values) > 0)
+	{
+		total->rows = siter_table_int64(0, 1);
+		total->batches = siter_table_int64(0, 2);
+		total->skipped = siter_table_int64(0, 3);
+		total->affected = siter_table_int64(0, 4);
+	}
+	SPI_freetuptable(SPI_tuptable);
 }
 
 void

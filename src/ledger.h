@@ -68,6 +68,29 @@ extern bool siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 									bool done, const SiterCounters *count,
 									double row_rate);
 
+/* The highest number of a slice */
+extern int32 siter_ledger_last_slice(const SiterJob *job);
+
+/*
+ * The next slice that is neither done nor among "taken", as of now; 0: there
+ * is none.
+ */
+extern int32 siter_ledger_next_slice(const SiterJob *job,
+									 const int32 *taken, int ntaken);
+
+/* False if it is done */
+extern bool siter_ledger_get_slice(const SiterJob *job, int32 number,
+								   SiterSlice *slice);
+
+/* A slice that begins after the key "lower" */
+extern void siter_ledger_add_slice(const SiterJob *job, const SiterRun *run,
+								   int32 number, Datum lower, Datum upper);
+
+/* Let it end at "upper".  False as for siter_ledger_checkpoint() */
+extern bool siter_ledger_shrink_slice(const SiterJob *job,
+									  const SiterRun *run, int32 number,
+									  Datum position, Datum upper);
+
 /* A row that stands alone in the key range (lower, key] */
 typedef struct SiterSkippedRow
 {
@@ -98,11 +121,13 @@ extern void siter_ledger_skip_again(const SiterRun *run,
 /*
  * "error", and the keys it happened at, may be NULL and 0.  "retries" are
  * those after the last checkpoint; "waits" is JSON, or NULL.
+ * Sets what the run came to in *total.
  */
 extern void siter_ledger_end_run(const SiterJob *job, const SiterRun *run,
 								 const char *outcome, const ErrorData *error,
 								 Datum first_key, Datum last_key,
-								 int64 retries, const char *waits);
+								 int64 retries, const char *waits,
+								 SiterCounters *total);
 
 /* Forget position and rows set aside */
 extern void siter_ledger_forget(SiterJob *job);

@@ -120,6 +120,8 @@ is_over(SiterRunner *runner, SiterOutcome *outcome)
 		*outcome = SITER_OUTCOME_CANCELLED;
 	else if (runner->job->pause_requested)
 		*outcome = SITER_OUTCOME_PAUSED;
+	else
+		*outcome = siter_team_outcome(runner->team, runner->member);
 	return *outcome != SITER_OUTCOME_NONE;
 }
 

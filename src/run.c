@@ -22,9 +22,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "crew.h"
+#include "job_lock.h"
 #include "options.h"
 #include "pace.h"
 #include "run.h"
+#include "slices.h"
 #include "writers.h"
 
 /* How often to look again who holds the lock, if nobody seems to */
@@ -35,10 +38,11 @@ typedef struct Run
 {
 	SiterRunner runner;			/* must be first */
 	SiterOutcome outcome;
-	List	   *slices;			/* of SiterSlice * */
+	int			nslices;		/* that are not done */
 	List	   *retries;		/* of SiterSkippedRow * */
 	ErrorData  *error;			/* that ended it, if one did */
 	bool		counts_affected;	/* its callback is a range statement */
+	SiterCounters total;		/* of all processes */
 	int64		left_aside;		/* rows set aside, when it ended */
 } Run;
 
@@ -51,13 +55,18 @@ static const char *const outcome_names[] = {
 };
 
 static bool lock_job(const SiterJob *job);
-static bool may_run(const SiterJob *job);
-static void run_locked(Run *run, SiterBudget *budget);
+static bool may_run(const SiterJob *job, SiterJobState state);
+static void say_running(const SiterJob *job, int pid);
+static void run_locked(Run *run);
 static ErrorData *begin_or_go_on(Run *run);
-static ErrorData *work(Run *run, SiterBudget *budget);
+static ErrorData *work(Run *run);
+static ErrorData *see_helpers_off(Run *run, ErrorData *error);
+static ErrorData *error_of_helper(Run *run);
 static void begin_run(SiterRunner *runner);
 static void wait_for_writers(SiterRunner *runner);
 static void load_work(SiterRunner *runner);
+static void await_helpers(SiterRunner *runner);
+static void count_slices(SiterRunner *runner);
 static void end_callback(SiterRunner *runner);
 static void end_run(SiterRunner *runner);
 static void complete_error(ErrorData *error);
@@ -94,7 +103,7 @@ siter_run_check_context(FunctionCallInfo fcinfo)
 SiterBudget
 siter_run_budget(FunctionCallInfo fcinfo, int argno)
 {
-	SiterBudget budget = {0, -1};
+	SiterBudget budget = {0, -1, 0};
 
 	if (!PG_ARGISNULL(argno))
 	{
@@ -112,25 +121,33 @@ siter_run_budget(FunctionCallInfo fcinfo, int argno)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("max_rows must be at least 1")));
 	}
-	if (PG_ARGISNULL(argno + 2) || PG_GETARG_INT32(argno + 2) != 1)
+	if (!PG_ARGISNULL(argno + 2))
+		budget.workers = PG_GETARG_INT32(argno + 2);
+	if (budget.workers < 1 || budget.workers > SITER_MAX_WORKERS)
 		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a job cannot have more than one worker yet")));
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("workers must be between 1 and %d",
+						SITER_MAX_WORKERS)));
 	return budget;
 }
 
 void
-siter_run(const char *name, SiterBudget *budget)
+siter_run(const char *name, const SiterBudget *budget)
 {
 	SiterJob   *job = siter_job_get(name);
 	int32		id = job->id;
 	MemoryContext context;
 	MemoryContext oldcontext;
+	SiterTeam  *team;
 	Run		   *run;
 
+	if (budget->workers > 1)
+		siter_crew_check(job);
+
 	/* whoever has nothing to do must not look as if he ran the job */
-	if (!may_run(job) || !lock_job(job))
+	if (!may_run(job, siter_job_resting_state(id)) || !lock_job(job))
 		return;
+	siter_job_await_helpers(id);
 
 	/* what was read without the lock may be old */
 	siter_runner_see_present();
@@ -138,6 +155,7 @@ siter_run(const char *name, SiterBudget *budget)
 									ALLOCSET_DEFAULT_SIZES);
 	oldcontext = MemoryContextSwitchTo(context);
 	run = palloc0_object(Run);
+	team = siter_team_create(budget);
 	job = siter_job_by_id(id);
 	MemoryContextSwitchTo(oldcontext);
 	if (job == NULL)
@@ -145,11 +163,21 @@ siter_run(const char *name, SiterBudget *budget)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("job \"%s\" has been dropped", name)));
 
-	if (may_run(job))
+	if (may_run(job, siter_job_resting_state(id)))
 	{
-		/* from here on the job may be read again, and this copy freed */
-		siter_runner_init(&run->runner, context, job);
-		run_locked(run, budget);
+		PG_TRY();
+		{
+			/* from here on the job may be read again, and this copy freed */
+			siter_runner_init(&run->runner, context, job, team, SITER_LEADER);
+			run_locked(run);
+		}
+		PG_CATCH();
+		{
+			/* errors of the walk do not come here */
+			siter_crew_dismiss();
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
 	}
 	siter_job_unlock(id);
 
@@ -173,9 +201,7 @@ lock_job(const SiterJob *job)
 		pid = siter_job_runner_pid(job->id);
 		if (pid != 0)
 		{
-			ereport(NOTICE,
-					(errmsg("job \"%s\" is already running", job->name),
-					 errdetail("Process %d runs it.", pid)));
+			say_running(job, pid);
 			return false;
 		}
 	}
@@ -185,12 +211,40 @@ lock_job(const SiterJob *job)
 					job->name)));
 }
 
+static void
+say_running(const SiterJob *job, int pid)
+{
+	ereport(NOTICE,
+			(errmsg("job \"%s\" is already running", job->name),
+			 errdetail("Process %d runs it.", pid)));
+}
+
+void
+siter_run_start(const char *name, const SiterBudget *budget)
+{
+	SiterJob   *job = siter_job_get(name);
+	int			pid;
+
+	if (siter_job_is_uncommitted(job->id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot start job \"%s\" in the transaction that created or changed it",
+						name),
+				 errdetail("A worker could not see it yet."),
+				 errhint("Start it after COMMIT.")));
+	siter_crew_check(job);
+
+	pid = siter_job_runner_pid(job->id);
+	if (pid != 0)
+		say_running(job, pid);
+	else if (may_run(job, siter_job_state(job->id)))
+		siter_crew_start_leader(job, budget);
+}
+
 /* False, with a NOTICE, if there is nothing to do or it must not be done */
 static bool
-may_run(const SiterJob *job)
+may_run(const SiterJob *job, SiterJobState state)
 {
-	SiterJobState state = siter_job_resting_state(job->id);
-
 	switch (state)
 	{
 		case SITER_JOB_PAUSED:
@@ -219,7 +273,7 @@ may_run(const SiterJob *job)
 }
 
 static void
-run_locked(Run *run, SiterBudget *budget)
+run_locked(Run *run)
 {
 	SiterRunner *runner = &run->runner;
 	ErrorData  *error;
@@ -234,7 +288,7 @@ run_locked(Run *run, SiterBudget *budget)
 
 	error = begin_or_go_on(run);
 	if (error == NULL)
-		error = work(run, budget);
+		error = work(run);
 	if (error == NULL)
 		error = siter_runner_transact(runner, end_callback, true);
 
@@ -275,20 +329,30 @@ begin_or_go_on(Run *run)
 }
 
 static ErrorData *
-work(Run *run, SiterBudget *budget)
+work(Run *run)
 {
 	SiterRunner *runner = &run->runner;
 	ErrorData  *error;
-	ListCell   *lc;
 
-	error = siter_runner_retry_rows(runner, run->retries, budget,
-									&run->outcome);
-	foreach(lc, run->slices)
+	error = siter_runner_retry_rows(runner, run->retries, &run->outcome);
+	if (error == NULL && run->outcome == SITER_OUTCOME_NONE)
 	{
-		if (error != NULL || run->outcome != SITER_OUTCOME_NONE)
-			return error;
-		error = siter_runner_work(runner, (SiterSlice *) lfirst(lc), budget,
-								  &run->outcome);
+		SiterTeam  *team = runner->team;
+
+		team->nmembers = Max(Min(team->nmembers, run->nslices), 1);
+		if (team->nmembers > 1)
+			runner->team = siter_crew_launch(runner->job, team);
+		error = siter_slices_work(runner, &run->outcome);
+		error = see_helpers_off(run, error);
+		runner->team = team;
+	}
+
+	/* the budget may just have sufficed */
+	if (error == NULL && run->outcome == SITER_OUTCOME_STOPPED)
+	{
+		error = siter_runner_transact(runner, count_slices, true);
+		if (run->nslices == 0)
+			run->outcome = SITER_OUTCOME_NONE;
 	}
 	if (error == NULL && run->outcome == SITER_OUTCOME_NONE)
 	{
@@ -296,6 +360,95 @@ work(Run *run, SiterBudget *budget)
 		run->outcome = SITER_OUTCOME_FINISHED;
 	}
 	return error;
+}
+
+/*
+ * Wait until they have ended: at the end of their batches, or at once if
+ * something went wrong.  Returns the error that did, ours or a helper's.
+ */
+static ErrorData *
+see_helpers_off(Run *run, ErrorData *error)
+{
+	SiterRunner *runner = &run->runner;
+	ErrorData  *wait_error;
+
+	if (error != NULL)
+	{
+		siter_team_stop(runner->team, SITER_OUTCOME_FAILED);
+		run->outcome = SITER_OUTCOME_FAILED;
+	}
+
+	/* an interrupt while we wait for them has them hurry */
+	while ((wait_error = siter_runner_transact(runner, await_helpers,
+											   false)) != NULL)
+	{
+		siter_team_stop(runner->team, SITER_OUTCOME_FAILED);
+		run->outcome = SITER_OUTCOME_FAILED;
+		if (error == NULL)
+			error = wait_error;
+	}
+	if (error == NULL && siter_team_outcome(runner->team, SITER_LEADER) ==
+		SITER_OUTCOME_FAILED)
+		error = error_of_helper(run);
+	runner->retries += runner->team->retries;
+	siter_crew_dismiss();
+	return error;
+}
+
+static ErrorData *
+error_of_helper(Run *run)
+{
+	SiterRunner *runner = &run->runner;
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
+	ErrorData  *error;
+
+	error = siter_team_error(runner->team, &runner->failed_first,
+							 &runner->failed_last);
+	if (error == NULL)
+	{
+		error = palloc0_object(ErrorData);
+		error->elevel = ERROR;
+		error->output_to_server = error->output_to_client = true;
+		error->sqlerrcode = ERRCODE_INTERNAL_ERROR;
+		error->assoc_context = runner->context;
+		error->message = psprintf(_("a worker of job \"%s\" failed, and was ended before it could say why"),
+								  runner->job->name);
+	}
+	MemoryContextSwitchTo(oldcontext);
+	return error;
+}
+
+void
+siter_run_help(int32 job_id, SiterTeam *team, int member)
+{
+	SiterRunner *runner = palloc0_object(SiterRunner);
+	SiterJob   *job = siter_job_by_id(job_id);
+	SiterOutcome outcome;
+	ErrorData  *error;
+
+	/* from here on no other run begins; but is there still this one? */
+	if (job == NULL || !siter_job_join(job_id))
+		return;
+	if (siter_team_outcome(team, member) != SITER_OUTCOME_NONE)
+	{
+		siter_job_leave(job_id);
+		return;
+	}
+
+	siter_runner_init(runner, CurrentMemoryContext, job, team, member);
+	error = siter_runner_transact(runner, siter_attempt_validate, true);
+	if (error == NULL)
+		error = siter_slices_work(runner, &outcome);
+	if (error == NULL)
+		error = siter_runner_transact(runner, end_callback, true);
+	if (error != NULL)
+	{
+		siter_job_callback_drop(&runner->callback, false);
+		siter_team_fail(team, error, runner->failed_first,
+						runner->failed_last);
+	}
+	siter_job_leave(job_id);
+	siter_team_leave(team, member, runner->retries);
 }
 
 static void
@@ -320,8 +473,29 @@ load_work(SiterRunner *runner)
 	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
 
 	run->retries = siter_ledger_retries(runner->job);
-	run->slices = siter_ledger_slices(runner->job);
 	MemoryContextSwitchTo(oldcontext);
+
+	runner->team->run = runner->run;
+	runner->team->last_slice = siter_ledger_last_slice(runner->job);
+	if (runner->team->nmembers > 1)
+		siter_slices_cut(runner);
+	count_slices(runner);
+}
+
+static void
+count_slices(SiterRunner *runner)
+{
+	Run		   *run = (Run *) runner;
+
+	run->nslices = list_length(siter_ledger_slices(runner->job));
+}
+
+static void
+await_helpers(SiterRunner *runner)
+{
+	Run		   *run = (Run *) runner;
+
+	siter_crew_await(run->outcome == SITER_OUTCOME_FAILED);
 }
 
 static void
@@ -343,7 +517,8 @@ end_run(SiterRunner *runner)
 						 outcome_names[run->outcome], run->error,
 						 run->error ? runner->failed_first : (Datum) 0,
 						 run->error ? runner->failed_last : (Datum) 0,
-						 runner->retries, siter_pace_waits(runner));
+						 runner->retries, siter_pace_waits(runner),
+						 &run->total);
 }
 
 /* An error that users often meet, and wonder about */
@@ -365,7 +540,7 @@ static void
 report(const Run *run)
 {
 	const SiterRunner *runner = &run->runner;
-	const SiterCounters *total = &runner->total;
+	const SiterCounters *total = &run->total;
 	const char *outcome = outcome_names[run->outcome];
 
 	if (run->outcome == SITER_OUTCOME_FINISHED && run->left_aside > 0)

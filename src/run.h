@@ -17,7 +17,13 @@
  * error that ended the run, which has been written down by then.  A job that
  * is running already, paused, cancelled or finished: NOTICE, nothing done.
  */
-extern void siter_run(const char *name, SiterBudget *budget);
+extern void siter_run(const char *name, const SiterBudget *budget);
+
+/*
+ * The same for a helper: work on slices as long as there are some.  What came
+ * of it, errors too, the team is told.
+ */
+extern void siter_run_help(int32 job_id, SiterTeam *team, int member);
 
 /*
  * For the procedures that run a job.  Refuse to be called where we could not
@@ -27,5 +33,8 @@ extern void siter_run_check_context(FunctionCallInfo fcinfo);
 
 /* Arguments max_duration, max_rows and workers, the first being "argno" */
 extern SiterBudget siter_run_budget(FunctionCallInfo fcinfo, int argno);
+
+/* The same in a background worker, without waiting for it */
+extern void siter_run_start(const char *name, const SiterBudget *budget);
 
 #endif							/* SITER_RUN_H */

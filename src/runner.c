@@ -37,10 +37,12 @@
 #include "compat.h"
 #include "failure.h"
 #include "guc.h"
+#include "job_lock.h"
 #include "job_progress.h"
 #include "pace.h"
 #include "range.h"
 #include "runner.h"
+#include "slices.h"
 
 /* Before an attempt is made again: this, twice this, ... but not more */
 #define MIN_BACKOFF_MS 50
@@ -49,12 +51,14 @@
 static ErrorData *do_in_subtransaction(SiterRunner *runner, SiterWork work,
 									   bool snapshot);
 static ErrorData *commit(SiterRunner *runner);
+static bool lock_again(SiterRunner *runner);
+static ErrorData *take_rows(SiterRunner *runner, int wanted,
+							SiterOutcome *outcome);
 static void decode_slice(SiterRunner *runner);
 static void after_success(SiterRunner *runner);
 static ErrorData *after_failure(SiterRunner *runner, ErrorData *error);
 static ErrorData *set_row_aside(SiterRunner *runner, ErrorData *error);
 static ErrorData *retry_row(SiterRunner *runner, const SiterSkippedRow *row,
-							const SiterBudget *budget,
 							SiterOutcome *outcome);
 static ErrorData *locate_failure(SiterRunner *runner, ErrorData *error);
 static void forget_failure(SiterRunner *runner);
@@ -63,10 +67,11 @@ static bool is_final(SiterRunner *runner, const ErrorData *error);
 static bool may_try_again(SiterRunner *runner, const ErrorData *error);
 static void move_position(SiterRunner *runner);
 static void account(SiterRunner *runner);
-static SiterOutcome why_stop(SiterRunner *runner, SiterBudget *budget);
+static SiterOutcome why_stop(SiterRunner *runner);
 
 void
-siter_runner_init(SiterRunner *runner, MemoryContext context, SiterJob *job)
+siter_runner_init(SiterRunner *runner, MemoryContext context, SiterJob *job,
+				  SiterTeam *team, int member)
 {
 	runner->context = context;
 	runner->attempt_context = AllocSetContextCreate(context,
@@ -76,6 +81,11 @@ siter_runner_init(SiterRunner *runner, MemoryContext context, SiterJob *job)
 													 "streamiter callback",
 													 ALLOCSET_DEFAULT_SIZES);
 	runner->job = job;
+	runner->run = team->run;
+	runner->team = team;
+	runner->member = member;
+	runner->budget.deadline = team->deadline;
+	runner->budget.rows = -1;
 	runner->pacer.replicas.context = context;
 	runner->pacer.rows_left = -1;
 	runner->wal_counted = pgWalUsage.wal_bytes;
@@ -162,7 +172,7 @@ commit(SiterRunner *runner)
 	MemoryContextSwitchTo(oldcontext);
 
 	/* SPI has aborted the transaction and begun another */
-	if (error != NULL && !siter_job_lock(runner->job->id))
+	if (error != NULL && !lock_again(runner))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another session has taken over job \"%s\"",
@@ -171,14 +181,24 @@ commit(SiterRunner *runner)
 	return error;
 }
 
+/* A helper's lock says that it is there; what counts is the leader's */
+static bool
+lock_again(SiterRunner *runner)
+{
+	if (runner->member == SITER_LEADER)
+		return siter_job_lock(runner->job->id);
+	return siter_job_join(runner->job->id) &&
+		siter_team_outcome(runner->team, runner->member) !=
+		SITER_OUTCOME_STOPPED;
+}
+
 ErrorData *
-siter_runner_work(SiterRunner *runner, const SiterSlice *slice,
-				  SiterBudget *budget, SiterOutcome *outcome)
+siter_runner_work(SiterRunner *runner, SiterOutcome *outcome)
 {
 	ErrorData  *error;
 
-	runner->slice = slice->number;
-	runner->slice_text = *slice;
+	runner->slice = runner->slice_text.number;
+	runner->too_small = false;
 	memset(&runner->trouble, 0, sizeof(SiterTrouble));
 	*outcome = SITER_OUTCOME_NONE;
 
@@ -186,11 +206,15 @@ siter_runner_work(SiterRunner *runner, const SiterSlice *slice,
 	while (error == NULL && !runner->done && *outcome == SITER_OUTCOME_NONE)
 	{
 		MemoryContextReset(runner->attempt_context);
-		error = siter_pace_wait(runner, budget, outcome);
+		error = siter_pace_wait(runner, &runner->budget, outcome);
+		if (error == NULL && *outcome == SITER_OUTCOME_NONE)
+			error = take_rows(runner, siter_pace_usual_limit(runner),
+							  outcome);
 		if (error != NULL || *outcome != SITER_OUTCOME_NONE)
 			break;
 
-		runner->pacer.rows_left = budget->rows;
+		siter_slices_report_batch(runner);
+		runner->pacer.rows_left = runner->budget.rows;
 		siter_pace_begin_batch(runner);
 		error = siter_runner_transact(runner, siter_attempt_batch, true);
 		siter_pace_end_batch(runner, error == NULL);
@@ -199,10 +223,36 @@ siter_runner_work(SiterRunner *runner, const SiterSlice *slice,
 		else if (!runner->stop_requested)
 			after_success(runner);
 
+		siter_team_used_rows(runner->team, runner->member,
+							 runner->attempt.count.rows);
 		if (error != NULL || runner->done)
 			break;
 		siter_job_progress_tell(runner);
-		*outcome = why_stop(runner, budget);
+		*outcome = why_stop(runner);
+		if (*outcome == SITER_OUTCOME_NONE)
+			error = siter_slices_share(runner);
+	}
+	return error;
+}
+
+/*
+ * Rows of the budget for the next batch.  When others have all that is left,
+ * they may give some back.
+ */
+static ErrorData *
+take_rows(SiterRunner *runner, int wanted, SiterOutcome *outcome)
+{
+	SiterTeam  *team = runner->team;
+	ErrorData  *error = NULL;
+
+	while (error == NULL &&
+		   !siter_team_take_rows(team, runner->member, wanted,
+								 &runner->budget.rows))
+	{
+		*outcome = siter_team_outcome(team, runner->member);
+		if (*outcome != SITER_OUTCOME_NONE)
+			break;
+		error = siter_runner_transact(runner, siter_slices_nap, false);
 	}
 	return error;
 }
@@ -486,29 +536,22 @@ account(SiterRunner *runner)
 
 /* Between two batches: is there a reason to stop? */
 static SiterOutcome
-why_stop(SiterRunner *runner, SiterBudget *budget)
+why_stop(SiterRunner *runner)
 {
-	SiterCounters *count = &runner->attempt.count;
-
 	if (runner->stop_requested)
 		return runner->job->cancel_requested ?
 			SITER_OUTCOME_CANCELLED : SITER_OUTCOME_PAUSED;
 
-	if (budget->rows > 0)
-		budget->rows -= Min(count->rows, budget->rows);
-	if (budget->rows == 0)
-		return SITER_OUTCOME_STOPPED;
-
 	/* an attempt that has come to nothing is no batch yet */
-	if (budget->deadline != 0 && count->rows > 0 &&
-		GetCurrentTimestamp() >= budget->deadline)
+	if (runner->budget.deadline != 0 && runner->attempt.count.rows > 0 &&
+		GetCurrentTimestamp() >= runner->budget.deadline)
 		return SITER_OUTCOME_STOPPED;
-	return SITER_OUTCOME_NONE;
+	return siter_team_outcome(runner->team, runner->member);
 }
 
 ErrorData *
 siter_runner_retry_rows(SiterRunner *runner, List *rows,
-						SiterBudget *budget, SiterOutcome *outcome)
+						SiterOutcome *outcome)
 {
 	ErrorData  *error = NULL;
 	ListCell   *lc;
@@ -518,15 +561,18 @@ siter_runner_retry_rows(SiterRunner *runner, List *rows,
 	foreach(lc, rows)
 	{
 		MemoryContextReset(runner->attempt_context);
-		error = retry_row(runner, (SiterSkippedRow *) lfirst(lc), budget,
-						  outcome);
+		error = take_rows(runner, 1, outcome);
+		if (error == NULL && *outcome == SITER_OUTCOME_NONE)
+			error = retry_row(runner, (SiterSkippedRow *) lfirst(lc),
+							  outcome);
 		if (error != NULL || *outcome != SITER_OUTCOME_NONE)
 			break;
 		runner->retried++;
 		runner->stop_requested = runner->job->pause_requested ||
 			runner->job->cancel_requested;
 		runner->attempt.count.rows = 1;
-		*outcome = why_stop(runner, budget);
+		siter_team_used_rows(runner->team, runner->member, 1);
+		*outcome = why_stop(runner);
 		if (*outcome != SITER_OUTCOME_NONE)
 			break;
 	}
@@ -539,7 +585,7 @@ siter_runner_retry_rows(SiterRunner *runner, List *rows,
  */
 static ErrorData *
 retry_row(SiterRunner *runner, const SiterSkippedRow *row,
-		  const SiterBudget *budget, SiterOutcome *outcome)
+		  SiterOutcome *outcome)
 {
 	ErrorData  *error;
 	ErrorData  *locate_error;
@@ -548,7 +594,7 @@ retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 	runner->trouble.retries = 0;
 	for (;;)
 	{
-		error = siter_pace_wait(runner, budget, outcome);
+		error = siter_pace_wait(runner, &runner->budget, outcome);
 		if (error != NULL || *outcome != SITER_OUTCOME_NONE)
 			return error;
 		siter_pace_begin_batch(runner);

@@ -9,24 +9,6 @@
 #define SITER_RUNNER_H
 
 #include "attempt.h"
-#include "datatype/timestamp.h"
-
-/* How much may be done */
-typedef struct SiterBudget
-{
-	TimestampTz deadline;		/* 0: none */
-	int64		rows;			/* still to be had; -1: no limit */
-} SiterBudget;
-
-typedef enum SiterOutcome
-{
-	SITER_OUTCOME_NONE,			/* still at it */
-	SITER_OUTCOME_FINISHED,
-	SITER_OUTCOME_STOPPED,		/* the budget is used up, or a cancel came */
-	SITER_OUTCOME_PAUSED,
-	SITER_OUTCOME_CANCELLED,
-	SITER_OUTCOME_FAILED
-} SiterOutcome;
 
 /*
  * See what others have committed by now, also where a transaction has but one
@@ -37,12 +19,14 @@ extern void siter_runner_see_present(void);
 typedef void (*SiterWork) (SiterRunner *runner);
 
 /*
- * Initialize a runner (all zeroes) for a job whose lock is held.  "context",
+ * Initialize a runner (all zeroes) for a job whose lock is held, be it by this
+ * process or, for a helper, by the leader.  "context",
  * in which it lives, must outlive transactions.  SPI must be connected,
  * non-atomic.  Work that has more to remember extends the struct.
  */
 extern void siter_runner_init(SiterRunner *runner, MemoryContext context,
-							  SiterJob *job);
+							  SiterJob *job, SiterTeam *team,
+							  int member);
 
 /*
  * Do a piece of work in a transaction of its own and commit it.  Returns NULL
@@ -54,14 +38,12 @@ extern ErrorData *siter_runner_transact(SiterRunner *runner, SiterWork work,
 										bool snapshot);
 
 /*
- * Work on one slice, committing batch by batch, until it is done, the budget
- * is used up, or the job is to be paused or cancelled; *outcome says which.
- * Returns NULL or the error that ended it; nothing of the last batch is kept
- * then.
+ * Work on the slice runner->slice_text, committing batch by batch, until it
+ * is done, the budget is used up, the job is to be paused or cancelled, or
+ * the team stops; *outcome says which.  Returns NULL or the error that ended
+ * it; nothing of the last batch is kept then.
  */
 extern ErrorData *siter_runner_work(SiterRunner *runner,
-									const SiterSlice *slice,
-									SiterBudget *budget,
 									SiterOutcome *outcome);
 
 /*
@@ -70,7 +52,6 @@ extern ErrorData *siter_runner_work(SiterRunner *runner,
  * when all have been tried.
  */
 extern ErrorData *siter_runner_retry_rows(SiterRunner *runner, List *rows,
-										  SiterBudget *budget,
 										  SiterOutcome *outcome);
 
 /*

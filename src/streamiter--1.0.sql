@@ -314,7 +314,7 @@ CREATE TABLE streamiter.job (
 );
 
 -- A key range of a job in its current pass: (lower, upper], NULL where it is
--- open, and the position in it, NULL before the first batch.  The position
+-- open, and the position in it: at first that is lower.  The position
 -- moves by compare-and-set on run and old position, in the transaction that
 -- holds the batch's effects.  Counters are the pass's, and move with it;
 -- row_rate is in rows/s over the seconds before.
@@ -596,7 +596,16 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 --
 --	max_duration	stop after the batch that reaches it
 --	max_rows		stop after exactly so many rows
---	workers			processes in all
+--	workers			processes in all, this one included: up to 1024 of them share
+--					the slices of the pass.  Fewer where there are no free
+--					background worker slots, with a NOTICE
+--
+-- Workers are background workers that connect as the job's owner; before
+-- PostgreSQL 17 the owner must be permitted to log in.  They have the settings
+-- that the job has recorded, and for the rest those of a new session.  What
+-- their callbacks raise as NOTICE goes to the server's log only.  They stop at
+-- once when the CALL fails, is cancelled, or its process ends; one that dies
+-- leaves its slice to the others.
 --
 -- Commits after each batch, so it cannot be part of a transaction.  A job that
 -- is running already, paused, cancelled or finished is left alone with a
@@ -612,6 +621,22 @@ CREATE PROCEDURE streamiter.run(
 	workers integer DEFAULT 1)
 AS 'MODULE_PATHNAME', 'streamiter_run'
 LANGUAGE C;
+
+-- start: the same as run, but in background workers and without waiting for
+-- them: they go on when this session ends.  What comes of it is in
+-- streamiter.runs and, errors, in the server's log.  pause and cancel stop it.
+--
+-- Errors: 42704, 42501, 22023 as for run; 55000 the job was created or altered
+-- in this transaction; 53000 no background worker slot is free; 28000 the
+-- owner is not permitted to log in (before PostgreSQL 17).
+CREATE FUNCTION streamiter.start(
+	name text,
+	max_duration interval DEFAULT NULL,
+	max_rows bigint DEFAULT NULL,
+	workers integer DEFAULT 1)
+RETURNS void
+AS 'MODULE_PATHNAME', 'streamiter_start'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 -- backfill, purge, archive: a job, made and run in one statement.  Called
 -- again they go on with a pass that has not ended, and start another after
