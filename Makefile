@@ -26,6 +26,7 @@ REGRESS = \
 	iterator \
 	registry \
 	security \
+	rights \
 	keys \
 	sources \
 	changes \
