@@ -149,12 +149,13 @@ do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
 
 /*
  * Commit.  What can still fail here, a serialization failure say, belongs to
- * the batch as much as what failed earlier.
+ * the batch as much as what failed earlier; and so does what the commit leaves
+ * in the current memory context, as it does after a failed subtransaction.
  */
 static ErrorData *
 commit(SiterRunner *runner)
 {
-	MemoryContext oldcontext = CurrentMemoryContext;
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->attempt_context);
 	ErrorData  *volatile error = NULL;
 
 	PG_TRY();
@@ -195,6 +196,7 @@ lock_again(SiterRunner *runner)
 ErrorData *
 siter_runner_work(SiterRunner *runner, SiterOutcome *outcome)
 {
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->attempt_context);
 	ErrorData  *error;
 
 	runner->slice = runner->slice_text.number;
@@ -232,6 +234,7 @@ siter_runner_work(SiterRunner *runner, SiterOutcome *outcome)
 		if (*outcome == SITER_OUTCOME_NONE)
 			error = siter_slices_share(runner);
 	}
+	MemoryContextSwitchTo(oldcontext);
 	return error;
 }
 
@@ -553,6 +556,7 @@ ErrorData *
 siter_runner_retry_rows(SiterRunner *runner, List *rows,
 						SiterOutcome *outcome)
 {
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->attempt_context);
 	ErrorData  *error = NULL;
 	ListCell   *lc;
 
@@ -576,6 +580,7 @@ siter_runner_retry_rows(SiterRunner *runner, List *rows,
 		if (*outcome != SITER_OUTCOME_NONE)
 			break;
 	}
+	MemoryContextSwitchTo(oldcontext);
 	return error;
 }
 
