@@ -59,7 +59,7 @@ EXTRA_CLEAN = results output_iso tmp_check tmp_check_iso log \
 # The developers' targets build in a copy of this tree and find, or install,
 # their own PostgreSQL: they must not need the one that PGXS would ask for.
 DEV_TARGETS = help setup demo test test-all-versions test-assert test-sanitize test-valgrind \
-	bench crash-test lint format format-check hooks
+	coverage bench crash-test lint format format-check hooks
 
 ifneq ($(filter-out $(DEV_TARGETS),$(or $(MAKECMDGOALS),all)),)
 
@@ -112,6 +112,9 @@ test-sanitize:
 
 test-valgrind:
 	@src/tools/test-on -m valgrind $(addprefix -r ,$(TESTS)) assert15
+
+coverage:
+	@src/tools/coverage $(addprefix -r ,$(TESTS))
 
 format-check:
 	@src/tools/format --check
