@@ -58,6 +58,7 @@ static bool lock_job(const SiterJob *job);
 static bool may_run(const SiterJob *job, SiterJobState state);
 static void say_running(const SiterJob *job, int pid);
 static void run_locked(Run *run);
+static void ended_by(Run *run, ErrorData *error);
 static ErrorData *begin_or_go_on(Run *run);
 static ErrorData *work(Run *run);
 static ErrorData *see_helpers_off(Run *run, ErrorData *error);
@@ -295,16 +296,30 @@ run_locked(Run *run)
 	if (error != NULL)
 	{
 		siter_job_callback_drop(&runner->callback, false);
-		complete_error(error);
-		run->error = error;
-		run->outcome = error->sqlerrcode == ERRCODE_QUERY_CANCELED ?
-			SITER_OUTCOME_STOPPED : SITER_OUTCOME_FAILED;
+		ended_by(run, error);
+	}
+
+	/* if that is cancelled too, or fails, again: else it would look crashed */
+	error = siter_runner_transact(runner, end_run, true);
+	if (error != NULL)
+	{
+		if (run->error == NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ended_by(run, error);
+		error = siter_runner_transact(runner, end_run, true);
 	}
 
 	/* the first error counts, whatever comes of writing it down */
-	error = siter_runner_transact(runner, end_run, true);
 	if (run->error == NULL)
 		run->error = error;
+}
+
+static void
+ended_by(Run *run, ErrorData *error)
+{
+	complete_error(error);
+	run->error = error;
+	run->outcome = error->sqlerrcode == ERRCODE_QUERY_CANCELED ?
+		SITER_OUTCOME_STOPPED : SITER_OUTCOME_FAILED;
 }
 
 /* What a run does before its first batch */

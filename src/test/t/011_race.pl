@@ -275,6 +275,30 @@ for my $callback ('row function', 'batch statement', 'range statement')
 is(join("\n", @wrong), '', 'cancelled and terminated anywhere: what was committed stays');
 note "$states{$_} times $_" for sort keys %states;
 
+# Even where the run's end is being written down
+begin_pass(100, 0, 'row function', chunk_size => 10);
+$db->query(q{CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM pg_advisory_xact_lock(1);
+		RETURN NEW;
+	END $$});
+$db->query('CREATE TRIGGER hold BEFORE UPDATE ON streamiter.run FOR EACH ROW
+	WHEN (NEW.outcome IS NOT NULL) EXECUTE FUNCTION hold()');
+$db->query('SELECT pg_advisory_lock(1)');
+my $ending = Session->new($node);
+my $waits = 'FROM pg_locks WHERE NOT granted AND pid = ' . $ending->pid;
+$ending->send("CALL streamiter.run('job')");
+$db->poll("SELECT EXISTS (SELECT $waits)");
+my $first = $db->query("SELECT waitstart $waits");
+$db->query('SELECT pg_cancel_backend(' . $ending->pid . ')');
+$db->poll("SELECT EXISTS (SELECT $waits AND waitstart > '$first') OR state <> 'running' FROM streamiter.jobs");
+$db->query('SELECT pg_advisory_unlock(1)');
+is($ending->finish->{error}{code}, '57014', 'cancelled at its end');
+is($db->query('SELECT state FROM streamiter.jobs'), 'stopped', '... a run is not taken for crashed');
+$db->query('DROP TRIGGER hold ON streamiter.run');
+$db->query("CALL streamiter.run('job')");
+is($db->query($problems), '', '... and each row is worked on once');
+
 # statement_timeout is for the whole CALL: what was committed stays, and it says so
 begin_pass(20_000, 0, 'row function', chunk_size => 200);
 @wrong = ();
