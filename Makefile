@@ -58,8 +58,11 @@ EXTRA_CLEAN = results output_iso tmp_check tmp_check_iso log \
 
 # The developers' targets build in a copy of this tree and find, or install,
 # their own PostgreSQL: they must not need the one that PGXS would ask for.
-DEV_TARGETS = help setup demo test test-all-versions test-assert test-sanitize test-valgrind \
-	coverage bench crash-test lint format format-check hooks
+DEV_TARGETS = help setup hooks \
+	demo bench \
+	test test-all-versions test-assert test-sanitize test-valgrind \
+	test-upgrade crash-test coverage \
+	lint format format-check
 
 ifneq ($(filter-out $(DEV_TARGETS),$(or $(MAKECMDGOALS),all)),)
 
@@ -115,6 +118,9 @@ test-valgrind:
 
 coverage:
 	@src/tools/coverage $(addprefix -r ,$(TESTS))
+
+test-upgrade:
+	@src/tools/test-upgrade $(FROM) $(TO)
 
 format-check:
 	@src/tools/format --check

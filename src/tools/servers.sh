@@ -28,7 +28,8 @@ find_cache() {
 }
 
 # find_server NAME: sets PG_CONFIG to that of "15", the machine's own or Debian's
-# package unpacked, or of "assert15", made from Debian's sources
+# package unpacked, of "point15", the same without later security updates, or of
+# "assert15", made from Debian's sources
 find_server() {
 	local name=$1 suite
 	find_cache
@@ -36,6 +37,11 @@ find_server() {
 		assert*)
 			"$TOP/src/tools/assert-server" "${name#assert}" "$CACHE/$name"
 			PG_CONFIG=$CACHE/$name/bin/pg_config
+			;;
+		point*)
+			suite=$(suites_of "${name#point}")
+			"$TOP/src/tools/prefix" "$suite-point" "${name#point}" "$CACHE/$name"
+			PG_CONFIG=$CACHE/$name/usr/lib/postgresql/${name#point}/bin/pg_config
 			;;
 		*)
 			PG_CONFIG=/usr/lib/postgresql/$name/bin/pg_config
@@ -69,9 +75,10 @@ make_once() {
 }
 
 # open_apt SUITE FOLDER: has apt() see that suite of the archives that this machine
-# uses, and no other, and believe that nothing is installed
+# uses, and no other, and believe that nothing is installed.  SUITE-point is what
+# the suite was when it was last released.
 open_apt() {
-	local suite=$1 folder=$2
+	local suite=${1%-point} folder=$2
 	mkdir -p "$folder"/state/lists/partial "$folder"/cache/archives/partial
 	: >"$folder/state/status"
 	apt_options=(-o "Dir::State=$folder/state" -o "Dir::State::status=$folder/state/status"
@@ -81,7 +88,7 @@ open_apt() {
 	{
 		see_archive debian "$suite"
 		# what is not released yet has no security updates
-		case $suite in forky|sid) ;; *) see_archive debian-security "$suite-security" ;; esac
+		case $1 in forky|sid|*-point) ;; *) see_archive debian-security "$suite-security" ;; esac
 	} >"$folder/sources.list"
 	[ -s "$folder/sources.list" ] || die "this machine uses no archive of Debian's"
 	apt update

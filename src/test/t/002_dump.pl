@@ -1,16 +1,27 @@
-# Registered callbacks survive pg_dump, pg_restore and pg_upgrade: they are
-# found, belong to whom they belonged to, and run.
+# Registered callbacks and jobs survive pg_dump, pg_restore and pg_upgrade: they
+# are found, belong to whom they belonged to, and run; half a job is not done
+# again, nor the other half forgotten.
+#
+# With OLD_PG_CONFIG in the environment, pg_upgrade is from that server.
 
 use strict;
 use warnings;
 
+use File::Basename;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $old = PostgreSQL::Test::Cluster->new('old');
-$old->init;
+my $old = PostgreSQL::Test::Cluster->new('old', old_install_path());
+$old->init(extra => ['--data-checksums']);
 $old->start;
+
+# Where the old server is installed, if it is another
+sub old_install_path
+{
+	my $config = $ENV{OLD_PG_CONFIG} or return;
+	return (install_path => dirname(dirname($config)));
+}
 
 # What a user sees, and what he gets when he walks
 my $list = q{
@@ -24,6 +35,55 @@ my $walk = q{
 	SELECT rows FROM streamiter.for_each('SELECT generate_series(7, 9)', 'shared');
 	SELECT array_agg(id ORDER BY id) FROM app.log};
 my $walked = "3\n3\n3\n{1,2,3,7,8,8,9,10,12}";
+
+# Jobs half done: their states, what they have counted, what they have set aside
+my $jobs = q{
+	SELECT owner, name, state, rows, batches, skipped, sqlstate FROM streamiter.jobs ORDER BY name;
+	SELECT name, key, row_data, sqlstate, message FROM streamiter.skipped ORDER BY name, key;
+	SELECT name, outcome, rows FROM streamiter.runs ORDER BY name, started};
+my @half_done = qw(failed paused set_aside stopped text_key);
+
+# Continues them all; returns what became of each row, and of the jobs
+sub finish_jobs
+{
+	my ($node, $database, $acknowledge) = @_;
+
+	if ($acknowledge)
+	{
+		# restored, the table is another one, as far as a job can know
+		my ($status, undef, $stderr) =
+		  $node->psql($database, q{SET ROLE regress_app; CALL streamiter.run('stopped')});
+		like($stderr, qr/is not what it was.*acknowledge => true/s,
+			"$database: a restored job asks first");
+		$node->safe_psql($database, join ';', 'SET ROLE regress_app',
+			map { "SELECT streamiter.alter_job('$_', acknowledge => true)" } @half_done);
+	}
+	$node->safe_psql($database, q{
+		SET ROLE regress_app;
+		SELECT streamiter.resume('paused');
+		UPDATE app.work SET good = true;
+		SELECT streamiter.retry_skipped('set_aside')});
+	$node->safe_psql($database, "SET ROLE regress_app; CALL streamiter.run('$_')") for @half_done;
+	return $node->safe_psql($database, q{
+		SELECT failed, paused, set_aside, stopped, text_key, count(*) FROM app.work GROUP BY 1, 2, 3, 4, 5;
+		SELECT string_agg(state, ',') FROM streamiter.jobs});
+}
+
+sub check_jobs
+{
+	my ($node, $database, $expected, $how, %option) = @_;
+
+	is($node->safe_psql($database, $jobs), $expected, "$how: every job is there, as it stood");
+	is(finish_jobs($node, $database, $option{acknowledge}),
+		"1|1|1|1|1|1000\n" . join(',', ('finished') x @half_done),
+		"$how: jobs go on where they were");
+	is($node->safe_psql($database, q{
+		SET ROLE regress_app;
+		SELECT streamiter.create_job('new', 'SELECT id FROM app.work', 'app.note(integer)');
+		CALL streamiter.run('new');
+		SELECT count(*) FROM streamiter.runs WHERE name = 'new'}), "\n1", "$how: and others are made");
+	return;
+}
 
 sub check_copy
 {
@@ -75,15 +135,43 @@ $old->safe_psql(
 	-- roles come and go, and are given other names
 	DROP ROLE regress_gone;
 	ALTER ROLE regress_app_before RENAME TO regress_app});
+$old->safe_psql('app', q{
+	SET ROLE regress_app;
+	CREATE TABLE app.work (id integer PRIMARY KEY, code text COLLATE "C" NOT NULL UNIQUE, good boolean NOT NULL DEFAULT true,
+		failed integer DEFAULT 0, paused integer DEFAULT 0, set_aside integer DEFAULT 0, stopped integer DEFAULT 0, text_key integer DEFAULT 0);
+	GRANT SELECT ON app.work TO regress_keeper;
+	INSERT INTO app.work SELECT g, md5(g::text) FROM generate_series(1, 1000) g;
+	UPDATE app.work SET good = id NOT IN (50, 500);
+	CREATE FUNCTION app.bad(boolean) RETURNS integer LANGUAGE plpgsql AS
+	$$BEGIN IF NOT $1 THEN RAISE EXCEPTION USING ERRCODE = 'UE001', MESSAGE = 'bad row'; END IF; RETURN 1; END$$;
+	SELECT streamiter.register_statement(name, format(
+		'UPDATE app.work SET %1$s = %1$s + %2$s WHERE id = ANY ($1)', name,
+		CASE WHEN name IN ('failed', 'set_aside') THEN 'app.bad(good)' ELSE '1' END))
+	FROM unnest('{failed,paused,set_aside,stopped,text_key}'::text[]) name;
+	SELECT streamiter.create_job(name, 'SELECT id FROM app.work', name, chunk_size => 30,
+		on_error => CASE name WHEN 'set_aside' THEN 'skip' ELSE 'stop' END)
+	FROM unnest('{failed,paused,set_aside,stopped}'::text[]) name;
+	SELECT streamiter.create_job('text_key', 'SELECT id, code FROM app.work', 'text_key', key => '{code}', chunk_size => 30)});
+$old->psql('app', "SET ROLE regress_app; CALL streamiter.run('$_', max_rows => 300)") for @half_done;
+$old->safe_psql('app', q{SET ROLE regress_app; SELECT streamiter.pause('paused')});
+my $half_done = $old->safe_psql('app', $jobs);
+like($half_done, qr/^regress_app\|failed\|failed\|30\|1\|0\|UE001
+regress_app\|paused\|paused\|300\|10\|0\|
+regress_app\|set_aside\|stopped\|\d+\|\d+\|1\|
+regress_app\|stopped\|stopped\|300\|10\|0\|
+regress_app\|text_key\|stopped\|300\|10\|0\|
+set_aside\|/, 'jobs half done');
+
 my $callbacks = $old->safe_psql('app', $list);
 is(scalar(() = $callbacks =~ /^(?:regress_app|\w+)\|[^|]+\|(?:row function|batch statement|range statement)\|/mg),
-	5, 'five callbacks to keep');
+	10, 'ten callbacks to keep');
 is($old->safe_psql('app', $walk), $walked, 'before: they run');
 
 my $dir = $old->basedir;
 $old->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/app.dump", 'app' ], 'dump');
 $old->command_ok([ 'pg_restore', '-e', '-d', 'custom', "$dir/app.dump" ], 'restore');
 check_copy($old, 'custom', $callbacks, 'pg_restore');
+check_jobs($old, 'custom', $half_done, 'pg_restore', acknowledge => 1);
 
 $old->command_ok([ 'pg_dump', '-f', "$dir/app.sql", 'app' ], 'dump as a script');
 unlike(slurp_file("$dir/app.sql"), qr/gone/, 'what a dropped role left is not dumped');
@@ -91,6 +179,7 @@ $old->command_ok(
 	[ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/app.sql", 'plain' ],
 	'restore the script');
 check_copy($old, 'plain', $callbacks, 'script');
+check_jobs($old, 'plain', $half_done, 'script', acknowledge => 1);
 
 # The database's owner, who is no superuser, can dump it; the extension takes a
 # superuser to restore
@@ -107,17 +196,18 @@ $old->command_fails([ 'pg_dump', '-U', 'regress_keeper', 'app' ],
 # A new server
 $old->stop;
 my $new = PostgreSQL::Test::Cluster->new('new');
-$new->init;
-my $bindir = $new->config_data('--bindir');
+# from 18 on, checksums are the default
+$new->init(extra => ['--data-checksums']);
 chdir $new->basedir or die "could not change folder: $!";
-command_ok(
-	[
-		'pg_upgrade', '--no-sync', '-b', $bindir, '-B', $bindir,
-		'-d', $old->data_dir, '-D', $new->data_dir,
-		'-s', $new->host, '-p', $old->port, '-P', $new->port
-	],
-	'pg_upgrade');
+my @upgrade = (
+	'pg_upgrade', '--no-sync',
+	'-b', $old->config_data('--bindir'), '-B', $new->config_data('--bindir'),
+	'-d', $old->data_dir, '-D', $new->data_dir,
+	'-s', $new->host, '-p', $old->port, '-P', $new->port);
+command_ok([ @upgrade, '--check' ], 'pg_upgrade --check finds nothing');
+command_ok(\@upgrade, 'pg_upgrade');
 $new->start;
 check_copy($new, 'app', $callbacks, 'pg_upgrade');
+check_jobs($new, 'app', $half_done, 'pg_upgrade');
 
 done_testing();
