@@ -100,16 +100,6 @@ siter_keyindex_orders(Oid table, List *attnos)
 	return found;
 }
 
-bool
-siter_keyindex_unique(Oid table, List *attnos)
-{
-	Relation	rel = table_open(table, AccessShareLock);
-	bool		found = any_index(rel, attnos, true, false, NULL);
-
-	table_close(rel, NoLock);
-	return found;
-}
-
 static void
 check_not_null(Relation table, List *attnos)
 {

@@ -26,12 +26,6 @@ extern void siter_keyindex_prove(Oid table, List *attnos);
 /* Whether an index is ordered by the columns, in this order, first of all */
 extern bool siter_keyindex_orders(Oid table, List *attnos);
 
-/*
- * Whether a unique index proves that no two rows have the same values in the
- * columns (in any order), nulls apart.
- */
-extern bool siter_keyindex_unique(Oid table, List *attnos);
-
 /* "CREATE INDEX ON public.users (id)", or CREATE UNIQUE INDEX */
 extern char *siter_keyindex_command(Oid table, List *attnos, bool unique);
 

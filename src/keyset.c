@@ -63,12 +63,6 @@ siter_keyset_create(const char *source, List *key, bool allow_slow_plan)
 	return keyset;
 }
 
-void
-siter_keyset_free(SiterKeyset *keyset)
-{
-	MemoryContextDelete(keyset->context);
-}
-
 /* What stays is copied to "context"; the rest is left to the caller's */
 static SiterKeyset *
 analyze(const char *source, List *key, MemoryContext context)
@@ -405,15 +399,4 @@ siter_keyset_warn_unlogged(const SiterKeyset *keyset)
 				(errcode(ERRCODE_WARNING),
 				 errmsg("table %s is unlogged", keyset->unlogged),
 				 errdetail("A crash empties the table but not the job's position.")));
-}
-
-Datum
-siter_keyset_names(const SiterKeyset *keyset)
-{
-	Datum	   *names = palloc_array(Datum, keyset->ncolumns);
-
-	for (int i = 0; i < keyset->ncolumns; i++)
-		names[i] = CStringGetTextDatum(keyset->columns[i].name);
-	return PointerGetDatum(construct_array(names, keyset->ncolumns, TEXTOID,
-										   -1, false, TYPALIGN_INT));
 }

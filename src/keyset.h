@@ -109,7 +109,6 @@ typedef struct SiterKeyset
  */
 extern SiterKeyset *siter_keyset_create(const char *source, List *key,
 										bool allow_slow_plan);
-extern void siter_keyset_free(SiterKeyset *keyset);
 
 /*
  * Refuse a source whose rows cannot be locked (aggregates, materialized views
@@ -119,9 +118,6 @@ extern void siter_keyset_check_lockable(const SiterKeyset *keyset);
 
 /* WARNING when a crash would empty a table of the source; for creation */
 extern void siter_keyset_warn_unlogged(const SiterKeyset *keyset);
-
-/* The key's column names as text[], to be stored with the job */
-extern Datum siter_keyset_names(const SiterKeyset *keyset);
 
 /* How many rows more than a batch holds a fetch must ask for: 1 or 0 */
 static inline int

@@ -54,6 +54,15 @@ $db->query($_) for (
 	'CREATE TABLE skewed AS SELECT CASE WHEN g <= 5400 THEN g ELSE g * 100000 END AS id
 		FROM generate_series(1, 6000) g',
 	'CREATE TABLE pair_key AS SELECT g % 7 AS a, g::text AS b FROM generate_series(1, 6000) g',
+	# so big that bounds are found in a sample of the pages
+	q{CREATE TABLE "Big key" ("Id" text PRIMARY KEY, pad text)},
+	q{ALTER TABLE "Big key" ALTER pad SET STORAGE plain},
+	q{INSERT INTO "Big key" SELECT g, repeat('x', 3000) FROM generate_series(1, 2500) g},
+	q{CREATE TABLE big_parts ("Id" text PRIMARY KEY, pad text) PARTITION BY RANGE ("Id")},
+	'ALTER TABLE big_parts ALTER pad SET STORAGE plain',
+	q{CREATE TABLE part1 PARTITION OF big_parts FOR VALUES FROM ('1') TO ('3')},
+	q{CREATE TABLE part2 PARTITION OF big_parts FOR VALUES FROM ('3') TO ('X')},
+	'INSERT INTO big_parts TABLE "Big key"',
 	(map { "ALTER TABLE $_ ADD PRIMARY KEY (id)" } qw(int_key text_key uuid_key skewed)),
 	'ALTER TABLE pair_key ADD PRIMARY KEY (a, b)');
 
@@ -68,6 +77,15 @@ for my $table (qw(int_key pair_key skewed text_key uuid_key))
 	is_once($table, "$table: each row once");
 	is_query("SELECT state, rows FROM streamiter.jobs WHERE name = '$table'",
 		'finished|6000', "$table: finished");
+}
+
+for my $table ('"Big key"', 'big_parts')
+{
+	$db->query("SELECT streamiter.create_job('big', 'SELECT \"Id\" FROM $table', 'note(text)', chunk_size => 20)");
+	my $outcome = $db->try("CALL streamiter.run('big', workers => 2)");
+	is($outcome->{error}, undef, "$table: two processes");
+	is_once($table, "$table: each row once", 1);
+	$db->query("SELECT streamiter.drop_job('big')");
 }
 
 # -- one slice, or many, for any number of processes ---------------------------
