@@ -334,6 +334,30 @@ $db->query('DROP TRIGGER intrude ON log');
 $db->query("CALL streamiter.run('job')");
 is($db->query($problems), '', '... and the next run goes on');
 
+# -- a commit that fails ---------------------------------------------------------
+
+# As the last of three in a circle, it is found out only when it commits
+begin_pass(100, 0, 'row function', chunk_size => 50);
+$db->query($_) for (
+	'CREATE TABLE other AS SELECT 0 AS n',
+	q{CREATE OR REPLACE FUNCTION bump(n integer, bad boolean) RETURNS integer LANGUAGE plpgsql AS
+		'BEGIN RETURN n + 1 + (SELECT min(0) FROM other); END'},
+	q{CREATE OR REPLACE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END'},
+	'CREATE TRIGGER hold AFTER UPDATE OF position ON streamiter.slice
+		FOR EACH ROW EXECUTE FUNCTION hold()',
+	'SELECT pg_advisory_lock(1)');
+my ($circular, $reader, $writer) = map { Session->new($node, default_transaction_isolation => 'serializable') } 1 .. 3;
+$circular->send("CALL streamiter.run('job')");
+$db->poll('SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid = ' . $circular->pid . ')');
+$reader->query($_) for 'BEGIN', 'SELECT sum(n) FROM t';
+$writer->query('UPDATE other SET n = n + 1');
+$db->query('SELECT pg_advisory_unlock(1)');
+is($circular->finish->{error}, undef, 'a batch that cannot be committed is tried again');
+cmp_ok($db->query('SELECT retries FROM streamiter.jobs'), '>', 0, '... and counts as such');
+is($db->query($problems), '', '... and its rows once');
+$reader->query('ROLLBACK');
+
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP:|terminated by signal/, 'no crash');
 done_testing();
