@@ -65,8 +65,8 @@ typedef enum SiterClaim
 typedef struct SiterRunner
 {
 	MemoryContext context;		/* lives as long as the run */
-	MemoryContext attempt_context;	/* of a batch and its errors; reset
-									 * before the next one */
+	MemoryContext attempt_context;	/* of a batch and its errors; reset before
+									 * the next one */
 
 	SiterJob   *job;			/* as of the last attempt */
 	SiterRun	run;
@@ -91,6 +91,7 @@ typedef struct SiterRunner
 	uint64		wal_counted;	/* of the backend's WAL bytes */
 	SiterCounters total;		/* of this run */
 	SiterMeter	meter;			/* of these rows; all zeroes: not started */
+	SiterMeter	team_meter;		/* of all processes' rows, for the leader */
 	int64		retried;		/* rows tried again that had been set aside */
 	bool		stop_requested; /* the job is to be paused or cancelled */
 

@@ -19,6 +19,7 @@
 #include "parser/parse_type.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
+#include "utils/guc_tables.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
@@ -170,6 +171,18 @@ siter_backend_number(void)
 	return MyProcNumber;
 #else
 	return MyBackendId - 1;
+#endif
+}
+
+/* 16 says at the same time how many there are */
+static inline struct config_generic **
+siter_guc_variables(int *count)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(count);
+#else
+	*count = GetNumConfigOptions();
+	return get_guc_variables();
 #endif
 }
 

@@ -20,10 +20,12 @@
 #include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "compat.h"
 #include "crew.h"
+#include "session.h"
 
 StaticAssertDecl(sizeof(SiterWorkerArgs) <= BGW_EXTRALEN,
 				 "arguments must fit into bgw_extra");
@@ -119,23 +121,26 @@ SiterTeam *
 siter_crew_launch(const SiterJob *job, SiterTeam *team)
 {
 	static bool registered = false;
-	Size		size = siter_team_size(team->nmembers);
+	Size		team_size = MAXALIGN(siter_team_size(team->nmembers));
+	Size		settings_size;
+	char	   *settings = siter_session_save(&settings_size);
 	SiterWorkerArgs args = {0};
 	MemoryContext oldcontext;
 	int			wanted = team->nmembers - 1;
 
-	siter_crew_dismiss();
+	(void) siter_crew_dismiss();
 	if (!registered)
 		before_shmem_exit(on_exit_of_leader, (Datum) 0);
 	registered = true;
 
-	crew.segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	crew.segment = dsm_create(add_size(team_size, settings_size),
+							  DSM_CREATE_NULL_IF_MAXSEGMENTS);
 	if (crew.segment != NULL)
 	{
 		dsm_pin_mapping(crew.segment);
 		crew.team = dsm_segment_address(crew.segment);
-		memcpy(crew.team, team, size);
-		SpinLockInit(&crew.team->mutex);
+		siter_team_copy(crew.team, team);
+		memcpy((char *) crew.team + team_size, settings, settings_size);
 
 		oldcontext = MemoryContextSwitchTo(TopMemoryContext);
 		crew.handles = palloc0_array(BackgroundWorkerHandle *, wanted);
@@ -154,47 +159,65 @@ siter_crew_launch(const SiterJob *job, SiterTeam *team)
 		ereport(NOTICE,
 				(errmsg("job \"%s\" goes on with %d of %d workers",
 						job->name, crew.nworkers + 1, wanted + 1),
-				 errdetail("All background worker slots are in use."),
+				 errdetail("All background worker slots, or all segments of dynamic shared memory, are in use."),
 				 errhint("You might need to increase max_worker_processes.")));
 	return crew.segment != NULL ? crew.team : team;
 }
 
-void
-siter_crew_await(bool now)
+const char *
+siter_crew_settings(SiterTeam *team)
 {
-	if (crew.segment == NULL)
-		return;
-	if (now)
-		terminate_all();
+	return (char *) team + MAXALIGN(siter_team_size(team->nmembers));
+}
+
+bool
+siter_crew_await(void)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000);
+
 	for (int i = 0; i < crew.nworkers; i++)
 	{
 		pid_t		pid;
 
 		while (GetBackgroundWorkerPid(crew.handles[i], &pid) != BGWH_STOPPED)
 		{
+			long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+															   end);
+
+			if (left <= 0)
+				return false;
 			(void) WaitLatch(MyLatch,
 							 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 1000L, WAIT_EVENT_BGWORKER_SHUTDOWN);
+							 left, WAIT_EVENT_BGWORKER_SHUTDOWN);
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 		}
 	}
+	return true;
 }
 
 void
+siter_crew_hurry(void)
+{
+	terminate_all();
+}
+
+int
 siter_crew_dismiss(void)
 {
 	dsm_segment *segment = crew.segment;
+	int			nworkers = crew.nworkers;
 
 	if (segment == NULL)
-		return;
+		return 0;
 	siter_team_leave(crew.team, SITER_LEADER, 0);
 	terminate_all();
-	for (int i = 0; i < crew.nworkers; i++)
+	for (int i = 0; i < nworkers; i++)
 		pfree(crew.handles[i]);
 	pfree(crew.handles);
 	memset(&crew, 0, sizeof(crew));
 	dsm_detach(segment);
+	return nworkers;
 }
 
 /* Those that have ended do not mind */

@@ -36,18 +36,25 @@ extern void siter_crew_start_leader(const SiterJob *job,
 
 /*
  * Start helpers for all members of a team but the leader, as many as there
- * are slots for, with a NOTICE when there are fewer.  Returns the team where
- * they see it, too, or the old one when there are none.
+ * are slots for, with a NOTICE when there are fewer; they get the session's
+ * settings.  Returns the team where they see it, too, or the old one when
+ * there are none.
  */
 extern SiterTeam *siter_crew_launch(const SiterJob *job, SiterTeam *team);
 
-/*
- * See the helpers off: with "now" they are interrupted, else they end by
- * themselves.  Waits, and may be called again when that was interrupted.
- */
-extern void siter_crew_await(bool now);
+/* The leader's settings, for siter_session_restore() */
+extern const char *siter_crew_settings(SiterTeam *team);
 
-/* Give their team's memory back, or, after an error, end them first */
-extern void siter_crew_dismiss(void);
+/* Wait for them to end, a second at the most; true if all have */
+extern bool siter_crew_await(void);
+
+/* Interrupt them */
+extern void siter_crew_hurry(void);
+
+/*
+ * Give their team's memory back, or, after an error, end them first.  Returns
+ * how many helpers there were, those that never began included.
+ */
+extern int	siter_crew_dismiss(void);
 
 #endif							/* SITER_CREW_H */

@@ -39,42 +39,33 @@ siter_job_progress_rate(SiterRunner *runner)
 							rows + runner->attempt.count.rows, now);
 }
 
+/* Rows and rate are those of all who work on the job */
 void
 siter_job_progress_tell(SiterRunner *runner)
 {
+	SiterMeter *meter = &runner->team_meter;
 	TimestampTz now = GetCurrentTimestamp();
 	int64		rows = siter_team_rows_done(runner->team);
-	double		rate;
+	const char *reason = siter_throttle_reason();
+	char	   *line;
 
+	if (meter->mark_at[0] == 0)
+		siter_meter_start(meter, 0, GetCurrentStatementStartTimestamp());
+	siter_meter_note(meter, rows, now);
 	if (!is_due(now))
 		return;
 
-	/* helpers are about as fast as we are, on the whole */
-	rate = siter_meter_rate(&runner->meter, runner->total.rows, now);
-	if (runner->total.rows > 0)
-		rate *= (double) rows / runner->total.rows;
-	siter_job_progress_tell_of(runner->job, runner->run.base_rows + rows,
-							   runner->run.total_rows, rate,
-							   siter_throttle_reason());
-}
-
-void
-siter_job_progress_tell_of(const SiterJob *job, int64 rows, int64 total,
-						   double rate, const char *wait_reason)
-{
-	char	   *line;
-
-	if (!is_due(GetCurrentTimestamp()))
-		return;
-	told_at = GetCurrentTimestamp();
-	line = siter_progress_line(rows, total, rate);
-	if (wait_reason != NULL)
+	told_at = now;
+	line = siter_progress_line(runner->run.base_rows + rows,
+							   runner->run.total_rows,
+							   siter_meter_rate(meter, rows, now));
+	if (reason != NULL)
 		ereport(NOTICE,
-				(errmsg("job \"%s\": %s, waiting for %s", job->name, line,
-						wait_reason)));
+				(errmsg("job \"%s\": %s, waiting for %s", runner->job->name,
+						line, reason)));
 	else
 		ereport(NOTICE,
-				(errmsg("job \"%s\": %s", job->name, line)));
+				(errmsg("job \"%s\": %s", runner->job->name, line)));
 	pfree(line);
 }
 

@@ -16,9 +16,4 @@ extern double siter_job_progress_rate(SiterRunner *runner);
 /* Between transactions: a line for the client, where one is due */
 extern void siter_job_progress_tell(SiterRunner *runner);
 
-/* The same for one who watches others work */
-extern void siter_job_progress_tell_of(const SiterJob *job, int64 rows,
-									   int64 total, double rate,
-									   const char *wait_reason);
-
 #endif							/* SITER_JOB_PROGRESS_H */

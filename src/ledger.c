@@ -121,7 +121,7 @@ static SiterTableStatement set_total = {
 };
 
 static SiterTableStatement take_slices = {
-	"UPDATE streamiter.slice SET run_id = $2"
+	"UPDATE streamiter.slice SET run_id = $2, row_rate = NULL"
 	" WHERE job_id OPERATOR(pg_catalog.=) $1",
 	2, {INT4OID, INT8OID}
 };

@@ -60,8 +60,9 @@ typedef struct SiterSlice
 extern List *siter_ledger_slices(const SiterJob *job);
 
 /*
- * Move a slice's position on, and count; row_rate is in rows/s of late.  False if somebody else has moved
- * it, or has begun a run since: then this transaction must not commit.
+ * Move a slice's position on, and count; row_rate is in rows/s of late.
+ * False if somebody else has moved it, or has begun a run since: then this
+ * transaction must not commit.
  */
 extern bool siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 									int32 slice, Datum from, Datum to,

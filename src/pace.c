@@ -55,6 +55,7 @@ static void look_at_server(SiterRunner *runner);
 static bool replicas_lag(SiterRunner *runner);
 static void warn_of_replicas(SiterRunner *runner, const SiterReplica *slowest);
 static ErrorData *after_failed_ask(SiterRunner *runner, ErrorData *error);
+static bool may_ask_again(SiterRunner *runner, const ErrorData *error);
 static void show(SiterRunner *runner, SiterThrottleReason reason);
 static void show_activity(SiterRunner *runner);
 
@@ -83,9 +84,11 @@ siter_pace_wait(SiterRunner *runner, const SiterBudget *budget,
 	{
 		SiterThrottleSettings settings = settings_of(runner->job);
 		SiterTime	now = siter_clock->now();
-		SiterThrottleWait wait = siter_throttle_decide(throttle, &settings,
-													   now);
+		SiterThrottleWait wait;
 
+		/* the rates are the job's, and so they are shared */
+		throttle->share = 1.0 / siter_team_nworking(runner->team);
+		wait = siter_throttle_decide(throttle, &settings, now);
 		if (wait.reason == SITER_THROTTLE_NONE)
 		{
 			if (!siter_throttle_must_check(throttle, &settings, now))
@@ -145,7 +148,8 @@ wait_a_slice(SiterRunner *runner, SiterThrottleWait wait, SiterTime at_most)
 		show(runner, wait.reason);
 	pacer->reason = wait.reason;
 	error = siter_runner_transact(runner, sleep_slice, false);
-	pacer->throttle.waited[wait.reason] += siter_clock->now() - began;
+	siter_team_add_wait(runner->team, wait.reason,
+						siter_clock->now() - began);
 	if (runner->job->pace.max_replica_lag > 0)
 		siter_replicas_note(&pacer->replicas);
 	return error;
@@ -270,8 +274,8 @@ warn_of_replicas(SiterRunner *runner, const SiterReplica *slowest)
 }
 
 /*
- * Not to know is to wait; but not for ever.  Asked again after twice the time
- * and twice that, max_retries times.
+ * Not to know is to wait; but not for ever, and not without a word.  Asked
+ * again after twice the time and twice that, max_retries times.
  */
 static ErrorData *
 after_failed_ask(SiterRunner *runner, ErrorData *error)
@@ -279,8 +283,7 @@ after_failed_ask(SiterRunner *runner, ErrorData *error)
 	SiterPacer *pacer = &runner->pacer;
 	SiterTime	again = MIN_ASK_AGAIN << Min(pacer->failed_asks, 16);
 
-	if (siter_failure_classify(error->sqlerrcode) == SITER_FAILURE_FATAL ||
-		pacer->failed_asks >= runner->job->max_retries)
+	if (!may_ask_again(runner, error))
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
 
@@ -292,6 +295,13 @@ after_failed_ask(SiterRunner *runner, ErrorData *error)
 		return error;
 	}
 
+	if (pacer->failed_asks == 0)
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("job \"%s\" waits, since its throttle_query does not answer: %s",
+						runner->job->name, error->message),
+				 errdetail("It is asked again up to %d times.",
+						   runner->job->max_retries)));
 	pacer->failed_asks++;
 	snprintf(pacer->detail, sizeof(pacer->detail), "error: %s",
 			 error->message);
@@ -299,6 +309,26 @@ after_failed_ask(SiterRunner *runner, ErrorData *error)
 	siter_throttle_ask_again(&pacer->throttle,
 							 siter_clock->now() + Min(again, MAX_ASK_AGAIN));
 	return NULL;
+}
+
+/* An error that is in the query, or in what it finds, is there to stay */
+static bool
+may_ask_again(SiterRunner *runner, const ErrorData *error)
+{
+	if (siter_failure_classify(error->sqlerrcode) == SITER_FAILURE_FATAL)
+		return false;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+		case ERRCODE_CARDINALITY_VIOLATION:
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_EXTERNAL_ROUTINE_INVOCATION_EXCEPTION:
+		case ERRCODE_INVALID_CATALOG_NAME:
+		case ERRCODE_INVALID_SCHEMA_NAME:
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+			return false;
+	}
+	return runner->pacer.failed_asks < runner->job->max_retries;
 }
 
 void
@@ -372,7 +402,7 @@ siter_pace_timed_out(SiterRunner *runner, int nrows)
 char *
 siter_pace_waits(const SiterRunner *runner)
 {
-	const SiterTime *waited = runner->pacer.throttle.waited;
+	const SiterTime *waited = runner->team->waited;
 	StringInfoData json;
 
 	initStringInfo(&json);

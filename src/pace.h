@@ -37,7 +37,10 @@ extern void siter_pace_end_batch(SiterRunner *runner, bool committed);
 /* An attempt at so many rows ran into batch_timeout */
 extern void siter_pace_timed_out(SiterRunner *runner, int nrows);
 
-/* Time waited so far by reason, in seconds, as JSON; NULL: not at all */
+/*
+ * Time waited so far by reason, in seconds, as JSON; NULL: not at all.  That
+ * of all processes is added up; the helpers must have gone.
+ */
 extern char *siter_pace_waits(const SiterRunner *runner);
 
 /* Why this process waits at this moment; NULL: it does not */

@@ -24,9 +24,11 @@
 
 #include "crew.h"
 #include "job_lock.h"
+#include "job_progress.h"
 #include "options.h"
 #include "pace.h"
 #include "run.h"
+#include "session.h"
 #include "slices.h"
 #include "writers.h"
 
@@ -41,10 +43,18 @@ typedef struct Run
 	int			nslices;		/* that are not done */
 	List	   *retries;		/* of SiterSkippedRow * */
 	ErrorData  *error;			/* that ended it, if one did */
+	bool		helpers_gone;
 	bool		counts_affected;	/* its callback is a range statement */
 	SiterCounters total;		/* of all processes */
 	int64		left_aside;		/* rows set aside, when it ended */
 } Run;
+
+/* The same for a helper */
+typedef struct Help
+{
+	SiterRunner runner;			/* must be first */
+	const char *settings;		/* of the leader's session */
+} Help;
 
 static const char *const outcome_names[] = {
 	[SITER_OUTCOME_FINISHED] = "finished",
@@ -61,12 +71,15 @@ static void run_locked(Run *run);
 static void ended_by(Run *run, ErrorData *error);
 static ErrorData *begin_or_go_on(Run *run);
 static ErrorData *work(Run *run);
+static void launch(SiterRunner *runner);
 static ErrorData *see_helpers_off(Run *run, ErrorData *error);
+static void await_helpers(SiterRunner *runner);
+static void say_who_was_missing(const Run *run, int nhelpers);
 static ErrorData *error_of_helper(Run *run);
+static void take_settings(SiterRunner *runner);
 static void begin_run(SiterRunner *runner);
 static void wait_for_writers(SiterRunner *runner);
 static void load_work(SiterRunner *runner);
-static void await_helpers(SiterRunner *runner);
 static void count_slices(SiterRunner *runner);
 static void end_callback(SiterRunner *runner);
 static void end_run(SiterRunner *runner);
@@ -175,7 +188,7 @@ siter_run(const char *name, const SiterBudget *budget)
 		PG_CATCH();
 		{
 			/* errors of the walk do not come here */
-			siter_crew_dismiss();
+			(void) siter_crew_dismiss();
 			PG_RE_THROW();
 		}
 		PG_END_TRY();
@@ -290,6 +303,7 @@ run_locked(Run *run)
 	error = begin_or_go_on(run);
 	if (error == NULL)
 		error = work(run);
+	run->counts_affected = runner->callback.range != NULL;
 	if (error == NULL)
 		error = siter_runner_transact(runner, end_callback, true);
 
@@ -356,10 +370,14 @@ work(Run *run)
 
 		team->nmembers = Max(Min(team->nmembers, run->nslices), 1);
 		if (team->nmembers > 1)
-			runner->team = siter_crew_launch(runner->job, team);
-		error = siter_slices_work(runner, &run->outcome);
+			error = siter_runner_transact(runner, launch, false);
+		if (error == NULL)
+			error = siter_slices_work(runner, &run->outcome);
 		error = see_helpers_off(run, error);
+		if (runner->team != team)
+			siter_team_copy(team, runner->team);
 		runner->team = team;
+		say_who_was_missing(run, siter_crew_dismiss());
 	}
 
 	/* the budget may just have sufficed */
@@ -377,6 +395,12 @@ work(Run *run)
 	return error;
 }
 
+static void
+launch(SiterRunner *runner)
+{
+	runner->team = siter_crew_launch(runner->job, runner->team);
+}
+
 /*
  * Wait until they have ended: at the end of their batches, or at once if
  * something went wrong.  Returns the error that did, ours or a helper's.
@@ -385,29 +409,47 @@ static ErrorData *
 see_helpers_off(Run *run, ErrorData *error)
 {
 	SiterRunner *runner = &run->runner;
-	ErrorData  *wait_error;
 
-	if (error != NULL)
+	run->helpers_gone = false;
+	while (!run->helpers_gone)
 	{
-		siter_team_stop(runner->team, SITER_OUTCOME_FAILED);
-		run->outcome = SITER_OUTCOME_FAILED;
-	}
+		ErrorData  *wait_error;
 
-	/* an interrupt while we wait for them has them hurry */
-	while ((wait_error = siter_runner_transact(runner, await_helpers,
-											   false)) != NULL)
-	{
-		siter_team_stop(runner->team, SITER_OUTCOME_FAILED);
-		run->outcome = SITER_OUTCOME_FAILED;
+		/* an interrupt while we wait for them has them hurry */
+		if (error != NULL)
+		{
+			siter_team_stop(runner->team, SITER_OUTCOME_FAILED);
+			siter_crew_hurry();
+		}
+		wait_error = siter_runner_transact(runner, await_helpers, false);
 		if (error == NULL)
 			error = wait_error;
+		siter_job_progress_tell(runner);
 	}
 	if (error == NULL && siter_team_outcome(runner->team, SITER_LEADER) ==
 		SITER_OUTCOME_FAILED)
 		error = error_of_helper(run);
 	runner->retries += runner->team->retries;
-	siter_crew_dismiss();
 	return error;
+}
+
+static void
+await_helpers(SiterRunner *runner)
+{
+	((Run *) runner)->helpers_gone = siter_crew_await();
+}
+
+/* Helpers that the server has not let in, for some reason of its own */
+static void
+say_who_was_missing(const Run *run, int nhelpers)
+{
+	SiterTeam  *team = run->runner.team;
+
+	if (team->outcome != SITER_OUTCOME_FAILED && team->njoined < nhelpers)
+		ereport(NOTICE,
+				(errmsg("%d of the workers of job \"%s\" did not begin",
+						nhelpers - team->njoined, run->runner.job->name),
+				 errhint("The server's log tells why.")));
 }
 
 static ErrorData *
@@ -434,9 +476,11 @@ error_of_helper(Run *run)
 }
 
 void
-siter_run_help(int32 job_id, SiterTeam *team, int member)
+siter_run_help(int32 job_id, SiterTeam *team, int member,
+			   const char *settings)
 {
-	SiterRunner *runner = palloc0_object(SiterRunner);
+	Help	   *help = palloc0_object(Help);
+	SiterRunner *runner = &help->runner;
 	SiterJob   *job = siter_job_by_id(job_id);
 	SiterOutcome outcome;
 	ErrorData  *error;
@@ -444,14 +488,18 @@ siter_run_help(int32 job_id, SiterTeam *team, int member)
 	/* from here on no other run begins; but is there still this one? */
 	if (job == NULL || !siter_job_join(job_id))
 		return;
+	siter_team_join(team);
 	if (siter_team_outcome(team, member) != SITER_OUTCOME_NONE)
 	{
 		siter_job_leave(job_id);
 		return;
 	}
 
+	help->settings = settings;
 	siter_runner_init(runner, CurrentMemoryContext, job, team, member);
-	error = siter_runner_transact(runner, siter_attempt_validate, true);
+	error = siter_runner_transact(runner, take_settings, true);
+	if (error == NULL)
+		error = siter_runner_transact(runner, siter_attempt_validate, true);
 	if (error == NULL)
 		error = siter_slices_work(runner, &outcome);
 	if (error == NULL)
@@ -459,11 +507,24 @@ siter_run_help(int32 job_id, SiterTeam *team, int member)
 	if (error != NULL)
 	{
 		siter_job_callback_drop(&runner->callback, false);
-		siter_team_fail(team, error, runner->failed_first,
-						runner->failed_last);
+
+		/* somebody wants this process to end: the others can do its work */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ereport(LOG,
+					(errmsg("a worker of job \"%s\" ends: %s",
+							runner->job->name, error->message)));
+		else
+			siter_team_fail(team, error, runner->failed_first,
+							runner->failed_last);
 	}
 	siter_job_leave(job_id);
 	siter_team_leave(team, member, runner->retries);
+}
+
+static void
+take_settings(SiterRunner *runner)
+{
+	siter_session_restore(((Help *) runner)->settings);
 }
 
 static void
@@ -506,19 +567,8 @@ count_slices(SiterRunner *runner)
 }
 
 static void
-await_helpers(SiterRunner *runner)
-{
-	Run		   *run = (Run *) runner;
-
-	siter_crew_await(run->outcome == SITER_OUTCOME_FAILED);
-}
-
-static void
 end_callback(SiterRunner *runner)
 {
-	Run		   *run = (Run *) runner;
-
-	run->counts_affected = runner->callback.range != NULL;
 	siter_job_callback_drop(&runner->callback, true);
 }
 

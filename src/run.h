@@ -20,10 +20,11 @@
 extern void siter_run(const char *name, const SiterBudget *budget);
 
 /*
- * The same for a helper: work on slices as long as there are some.  What came
- * of it, errors too, the team is told.
+ * The same for a helper: work on slices as long as there are some, with the
+ * leader's settings.  What came of it, errors too, the team is told.
  */
-extern void siter_run_help(int32 job_id, SiterTeam *team, int member);
+extern void siter_run_help(int32 job_id, SiterTeam *team, int member,
+						   const char *settings);
 
 /*
  * For the procedures that run a job.  Refuse to be called where we could not

@@ -256,6 +256,7 @@ take_rows(SiterRunner *runner, int wanted, SiterOutcome *outcome)
 		if (*outcome != SITER_OUTCOME_NONE)
 			break;
 		error = siter_runner_transact(runner, siter_slices_nap, false);
+		siter_job_progress_tell(runner);
 	}
 	return error;
 }
@@ -534,6 +535,7 @@ account(SiterRunner *runner)
 	runner->total.affected += count->affected;
 	runner->retries -= count->retries;
 	runner->total.wal_bytes += count->wal_bytes;
+	siter_team_add_rows(runner->team, count->rows);
 	runner->wal_counted += count->wal_bytes;
 }
 

@@ -26,6 +26,7 @@
 
 #include "compat.h"
 #include "failure.h"
+#include "job_progress.h"
 #include "pace.h"
 #include "range.h"
 #include "sample.h"
@@ -228,24 +229,24 @@ siter_slices_nap(SiterRunner *runner)
 static void
 report_activity(const SiterRunner *runner, const char *what)
 {
-	char		text[2 * NAMEDATALEN + 64];
+	char		line[2 * NAMEDATALEN + 64];
 
 	if (!AmBackgroundWorkerProcess())
 		return;
-	snprintf(text, sizeof(text), "job \"%s\": %s", runner->job->name, what);
-	pgstat_report_activity(STATE_RUNNING, text);
+	snprintf(line, sizeof(line), "job \"%s\": %s", runner->job->name, what);
+	pgstat_report_activity(STATE_RUNNING, line);
 }
 
 void
 siter_slices_report_batch(const SiterRunner *runner)
 {
-	char		text[64];
+	char		line[64];
 
 	if (!AmBackgroundWorkerProcess())
 		return;
-	snprintf(text, sizeof(text), "slice %d, batch " INT64_FORMAT,
+	snprintf(line, sizeof(line), "slice %d, batch " INT64_FORMAT,
 			 runner->slice, runner->total.batches + 1);
-	report_activity(runner, text);
+	report_activity(runner, line);
 }
 
 ErrorData *
@@ -267,6 +268,7 @@ siter_slices_work(SiterRunner *runner, SiterOutcome *outcome)
 			siter_team_ask(team, runner->member);
 			report_activity(runner, "waits for work");
 			error = siter_runner_transact(runner, siter_slices_nap, false);
+			siter_job_progress_tell(runner);
 		}
 		else
 			error = work_on_claimed(runner, outcome);

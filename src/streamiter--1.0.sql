@@ -443,7 +443,7 @@ SELECT pg_catalog.pg_extension_config_dump('streamiter.skipped_row_id_seq', '');
 --	wait_for_writers	a pass waits for transactions that are writing to the
 --					source's tables before it fixes where it will end
 --	allow_slow_plan	accept a source that no index leads through
---	batch_pause		how long to rest between batches
+--	batch_pause		how long to rest between batches; each process does
 --	lock_timeout	how long the callback may wait for a lock; 0: as the
 --					session has it
 --	max_retries		how often a batch is tried again after a deadlock, a
@@ -459,15 +459,19 @@ SELECT pg_catalog.pg_extension_config_dump('streamiter.skipped_row_id_seq', '');
 --					of the rows; a single row that takes longer is an error,
 --					for on_error (SQLSTATE 25P04)
 --	max_rows_per_second	of all its processes together
---	max_wal_rate	bytes per second that its batches may write: '16 MB'
+--	max_wal_rate	bytes per second that their batches may write: '16 MB'
 --	max_replica_lag	wait while a standby server has not replayed what is older,
 --					or cannot be asked.  One counts when it was connected during
 --					the run, or its replication slot has been used
---	throttle_query	a SELECT of one boolean, asked at most twice a second: true
---					means wait.  Runs as the job's owner, read-only, for at most
---					5 seconds.  When it fails, or says NULL or nothing, that is
---					a wait too, until it has failed max_retries times in a row
---					after ever longer waits: then the run ends with its error
+--	throttle_query	a SELECT of one boolean, asked at most twice a second by
+--					each process: true means wait.  Runs as the job's owner,
+--					read-only, for at most 5 seconds.  When it fails, or says
+--					NULL or nothing, that is a wait too, with a WARNING and the
+--					error as its reason, until it has failed max_retries times
+--					in a row after ever longer waits: then the run ends with its
+--					error.  It does at once where asking again would not help:
+--					SQLSTATE classes 0A, 21, 22, 39, 3D, 3F, 42, and those that
+--					on_error never skips
 --
 -- What is waited for is shown in pg_stat_activity, before the statement, and
 -- from 17 on as the wait event.  A wait holds no snapshot and no lock on the
@@ -602,10 +606,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 --
 -- Workers are background workers that connect as the job's owner; before
 -- PostgreSQL 17 the owner must be permitted to log in.  They have the settings
--- that the job has recorded, and for the rest those of a new session.  What
--- their callbacks raise as NOTICE goes to the server's log only.  They stop at
--- once when the CALL fails, is cancelled, or its process ends; one that dies
--- leaves its slice to the others.
+-- that the job has recorded, and for the rest those of this session as it
+-- calls, SET and custom ones included; but session_user is the owner, and
+-- advisory locks, temporary tables and prepared statements of this session are
+-- not theirs.  statement_timeout does not count for them.  What their
+-- callbacks raise as NOTICE goes to the server's log only.  They stop at once
+-- when the CALL fails, is cancelled, or its process ends; one that dies, or is
+-- cancelled by itself, leaves its slice to the others.
 --
 -- Commits after each batch, so it cannot be part of a transaction.  A job that
 -- is running already, paused, cancelled or finished is left alone with a
@@ -623,7 +630,8 @@ AS 'MODULE_PATHNAME', 'streamiter_run'
 LANGUAGE C;
 
 -- start: the same as run, but in background workers and without waiting for
--- them: they go on when this session ends.  What comes of it is in
+-- them: they go on when this session ends.  Their settings are those of a new
+-- session of the owner's, and not this one's.  What comes of it is in
 -- streamiter.runs and, errors, in the server's log.  pause and cancel stop it.
 --
 -- Errors: 42704, 42501, 22023 as for run; 55000 the job was created or altered
@@ -806,8 +814,8 @@ WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 -- runs: one row for each CALL that had work to do.  Counters of a run that is
 -- not over, or never got to its end, are those of its last commit.  wait_time
 -- is what its waits between batches came to, in seconds, by the setting that
--- asked for them, and "retry" before attempts made again; not known of a run
--- that is not over or crashed.
+-- asked for them, and "retry" before attempts made again; that of several
+-- processes is added up.  Not known of a run that is not over or crashed.
 -- run_by is the role that had logged in, wal_bytes what its processes wrote to
 -- the WAL.  A run that begins deletes the oldest beyond
 -- streamiter.history_limit.
@@ -925,8 +933,8 @@ SELECT p.kind, p.name, p.owner, p.state, p.pid, p.pass, p.rows, p.skipped,
 			(p.total_rows OPERATOR(pg_catalog.-) p.rows)
 			OPERATOR(pg_catalog./) p.rows_per_second))
 	END AS eta,
-	CASE WHEN a.query OPERATOR(pg_catalog.~) '^waiting for [^:]+: '
-		THEN pg_catalog.regexp_replace(a.query, '^waiting for ([^:]+): .*$', '\1')
+	CASE WHEN a.query OPERATOR(pg_catalog.~) '^waiting for \w+( \(|: )'
+		THEN pg_catalog.substring(a.query, '^waiting for (\w+?(?: \(.*?\))?): ')
 		WHEN a.wait_event_type OPERATOR(pg_catalog.=) 'Lock'
 		THEN 'lock (' OPERATOR(pg_catalog.||) a.wait_event
 			OPERATOR(pg_catalog.||) ')'

@@ -21,6 +21,7 @@
 
 #include "team.h"
 
+static void stop_if_used_up(SiterTeam *team);
 static char *put_bytes(char *at, const char *end, const void *bytes,
 					   int32 size);
 static char *put_text(char *at, const char *end, const char *text);
@@ -47,6 +48,13 @@ siter_team_create(const SiterBudget *budget)
 	return team;
 }
 
+void
+siter_team_copy(SiterTeam *to, const SiterTeam *from)
+{
+	memcpy(to, from, siter_team_size(from->nmembers));
+	SpinLockInit(&to->mutex);
+}
+
 bool
 siter_team_take_rows(SiterTeam *team, int member, int64 wanted,
 					 int64 *granted)
@@ -67,22 +75,35 @@ siter_team_take_rows(SiterTeam *team, int member, int64 wanted,
 void
 siter_team_used_rows(SiterTeam *team, int member, int64 used)
 {
-	int64		outstanding = 0;
+	SiterMember *me = &team->members[member];
 
 	SpinLockAcquire(&team->mutex);
-	team->rows_done += used;
 	if (team->rows_left >= 0)
-	{
-		SiterMember *me = &team->members[member];
-
 		team->rows_left += Max(me->granted - used, 0);
-		me->granted = 0;
-		for (int i = 0; i < team->nmembers; i++)
-			outstanding += team->members[i].granted;
-		if (team->rows_left == 0 && outstanding == 0 &&
-			team->outcome == SITER_OUTCOME_NONE)
-			team->outcome = SITER_OUTCOME_STOPPED;
+	me->granted = 0;
+	stop_if_used_up(team);
+	SpinLockRelease(&team->mutex);
+}
+
+/* The mutex is held.  Nothing is left, and nobody will give any back */
+static void
+stop_if_used_up(SiterTeam *team)
+{
+	if (team->rows_left != 0 || team->outcome != SITER_OUTCOME_NONE)
+		return;
+	for (int i = 0; i < team->nmembers; i++)
+	{
+		if (team->members[i].granted > 0)
+			return;
 	}
+	team->outcome = SITER_OUTCOME_STOPPED;
+}
+
+void
+siter_team_add_rows(SiterTeam *team, int64 rows)
+{
+	SpinLockAcquire(&team->mutex);
+	team->rows_done += rows;
 	SpinLockRelease(&team->mutex);
 }
 
@@ -95,6 +116,27 @@ siter_team_rows_done(SiterTeam *team)
 	rows = team->rows_done;
 	SpinLockRelease(&team->mutex);
 	return rows;
+}
+
+void
+siter_team_add_wait(SiterTeam *team, SiterThrottleReason reason,
+					SiterTime waited)
+{
+	SpinLockAcquire(&team->mutex);
+	team->waited[reason] += waited;
+	SpinLockRelease(&team->mutex);
+}
+
+int
+siter_team_nworking(SiterTeam *team)
+{
+	int			n = 0;
+
+	SpinLockAcquire(&team->mutex);
+	for (int i = 0; i < team->nmembers; i++)
+		n += team->members[i].slice != 0 ? 1 : 0;
+	SpinLockRelease(&team->mutex);
+	return Max(n, 1);
 }
 
 int
@@ -276,11 +318,20 @@ siter_team_error(SiterTeam *team, Datum *first, Datum *last)
 }
 
 void
+siter_team_join(SiterTeam *team)
+{
+	SpinLockAcquire(&team->mutex);
+	team->njoined++;
+	SpinLockRelease(&team->mutex);
+}
+
+void
 siter_team_leave(SiterTeam *team, int member, int64 retries)
 {
 	SpinLockAcquire(&team->mutex);
 	memset(&team->members[member], 0, sizeof(SiterMember));
 	team->retries += retries;
+	stop_if_used_up(team);
 	if (member == SITER_LEADER)
 		team->leader_left = true;
 	SpinLockRelease(&team->mutex);
@@ -318,7 +369,7 @@ static char *
 put_array(char *at, const char *end, Datum array)
 {
 	int			size = array == (Datum) 0 ? 0 :
-		VARSIZE_ANY(DatumGetPointer(array));
+	VARSIZE_ANY(DatumGetPointer(array));
 
 	if (size == 0 || size > SITER_TEAM_ERROR_SIZE / 4)
 		return put_bytes(at, end, NULL, 0);

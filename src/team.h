@@ -16,6 +16,7 @@
 #include "datatype/timestamp.h"
 #include "ledger.h"
 #include "storage/spin.h"
+#include "throttle.h"
 
 #define SITER_MAX_WORKERS 1024
 
@@ -59,6 +60,8 @@ typedef struct SiterTeam
 
 	slock_t		mutex;			/* for what follows */
 	int64		rows_done;		/* by all, in this run */
+	SiterTime	waited[SITER_THROTTLE_NREASONS];	/* by all */
+	int			njoined;		/* helpers that have come so far as to work */
 	int64		rows_left;		/* not granted to anybody; -1: no limit */
 	int32		last_slice;		/* the highest number given to one */
 	int64		retries;		/* made by helpers after their last commit */
@@ -74,6 +77,9 @@ extern Size siter_team_size(int nmembers);
 /* In CurrentMemoryContext: a team that has no helpers yet */
 extern SiterTeam *siter_team_create(const SiterBudget *budget);
 
+/* Into memory of siter_team_size(); nobody else may use either just now */
+extern void siter_team_copy(SiterTeam *to, const SiterTeam *from);
+
 /*
  * Rows of the budget.  Ask for some before a batch, tell how many were used
  * after it.  *granted is -1 without a limit.  False if none are left just
@@ -82,7 +88,17 @@ extern SiterTeam *siter_team_create(const SiterBudget *budget);
 extern bool siter_team_take_rows(SiterTeam *team, int member, int64 wanted,
 								 int64 *granted);
 extern void siter_team_used_rows(SiterTeam *team, int member, int64 used);
+
+/* Rows that have been committed */
+extern void siter_team_add_rows(SiterTeam *team, int64 rows);
 extern int64 siter_team_rows_done(SiterTeam *team);
+
+/* Time that a member had to wait, for streamiter.runs */
+extern void siter_team_add_wait(SiterTeam *team, SiterThrottleReason reason,
+								SiterTime waited);
+
+/* How many work on a slice; at least 1 */
+extern int	siter_team_nworking(SiterTeam *team);
 
 /* Numbers of the slices that others work on; returns how many */
 extern int	siter_team_taken(SiterTeam *team, int member, int32 *slices);
@@ -109,6 +125,9 @@ extern void siter_team_fail(SiterTeam *team, const ErrorData *error,
 /* The error of a helper, allocated in CurrentMemoryContext; or NULL */
 extern ErrorData *siter_team_error(SiterTeam *team, Datum *first,
 								   Datum *last);
+
+/* A helper begins */
+extern void siter_team_join(SiterTeam *team);
 
 /* A member has gone, however that happened */
 extern void siter_team_leave(SiterTeam *team, int member, int64 retries);

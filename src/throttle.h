@@ -54,8 +54,6 @@ typedef struct SiterThrottle
 	bool		lagging;
 	bool		query_says_wait;
 	SiterTime	check_at;		/* when to do so again; 0: at once */
-
-	SiterTime	waited[SITER_THROTTLE_NREASONS];
 } SiterThrottle;
 
 typedef struct SiterThrottleWait

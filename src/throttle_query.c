@@ -91,7 +91,7 @@ answer(void)
 						  &isnull);
 	if (isnull)
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				(errcode(ERRCODE_NO_DATA),
 				 errmsg("throttle_query returned NULL"),
 				 errhint("Say with COALESCE whether to wait then.")));
 	return DatumGetBool(value);

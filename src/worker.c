@@ -119,7 +119,8 @@ help(const SiterWorkerArgs *args)
 	on_dsm_detach(segment, leave, Int32GetDatum(args->member));
 
 	begin_call();
-	siter_run_help(args->job_id, team, args->member);
+	siter_run_help(args->job_id, team, args->member,
+				   siter_crew_settings(team));
 	end_call();
 }
 

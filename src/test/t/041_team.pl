@@ -1,0 +1,306 @@
+# What several processes that work on a job have in common: its rates, its
+# progress, its history, and the settings of whoever called it; and what becomes
+# of the work of one that ends.
+
+use strict;
+use warnings;
+
+use FindBin;
+use List::Util qw(max);
+use lib "$FindBin::RealBin/../lib";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Session;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('team');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+	max_worker_processes = 8
+	max_parallel_workers_per_gather = 0
+	autovacuum = off
+	log_min_messages = warning});
+$node->start;
+my $db = Session->wait_for_server($node);
+my $caller = Session->wait_for_server($node);
+$Session::patience = 60;
+my $workers = q{pg_stat_activity WHERE backend_type = 'streamiter worker'};
+
+sub is_query { my ($sql, $expected, $name) = @_; return is($db->query($sql), $expected, $name); }
+
+# The caller's first row waits until two helpers have committed a batch
+$db->query($_) for (
+	'CREATE EXTENSION streamiter',
+	'CREATE TABLE item AS SELECT g AS id FROM generate_series(1, 2000) g',
+	'ALTER TABLE item ADD PRIMARY KEY (id)',
+	'ANALYZE item',
+	'CREATE TABLE log (id integer, pid integer DEFAULT pg_backend_pid(), at timestamptz DEFAULT clock_timestamp())',
+	'CREATE TABLE team (size integer)',
+	'INSERT INTO team VALUES (3)',
+	q{CREATE FUNCTION work(integer) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO log VALUES ($1);
+		IF pg_backend_pid() = current_setting('my.pid', true)::integer THEN
+			WHILE (SELECT count(DISTINCT pid) FROM log) < (SELECT size FROM team) LOOP
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+		END IF;
+	END $$});
+
+sub create_job
+{
+	my ($name, $settings, $work) = @_;
+
+	$db->query('TRUNCATE log');
+	$db->query("SELECT streamiter.create_job('$name', 'SELECT id FROM item', '"
+		  . ($work // 'work(integer)') . "', $settings)");
+	$caller->query("SET my.pid = '" . $caller->pid . "'");
+	return;
+}
+
+# Whoever worked did each row once; and so many did
+sub is_once
+{
+	my ($name, $processes) = @_;
+
+	is_query("SELECT count(*), count(DISTINCT id), count(DISTINCT pid) FROM log",
+		"2000|2000|$processes", "$name: each row once, by $processes processes");
+	return;
+}
+
+sub last_run
+{
+	my ($name, $column) = @_;
+
+	return $db->query("SELECT $column FROM streamiter.runs WHERE name = '$name' ORDER BY run DESC LIMIT 1");
+}
+
+# -- rates ------------------------------------------------------------------------
+
+# Each process may begin at once, so it is less than a second for each row a
+# second: 1000 rows of the 2000 are what three times the rate could not do
+create_job('rate', 'chunk_size => 50, max_rows_per_second => 1000');
+is($caller->try("CALL streamiter.run('rate', workers => 3)")->{error}, undef, 'a rate for three');
+is_once('rate', 3);
+is(last_run('rate', "ended - started > '1.5 s'"), 't', 'they share it');
+is(last_run('rate', "wait_time ? 'max_rows_per_second'"), 't', 'they waited for it');
+# two of three processes have waited beside the caller, at the least half as long
+is(last_run('rate', "(wait_time ->> 'max_rows_per_second')::float >
+	1.3 * extract(epoch FROM ended - started)"), 't', 'and their waits are added up');
+
+create_job('wal', q{chunk_size => 50, max_wal_rate => '1 kB'});
+$caller->send("CALL streamiter.run('wal', workers => 3)");
+$db->poll("SELECT count(*) = 2 FROM $workers AND query ~ '^waiting for max_wal_rate'");
+$db->query(q{SELECT streamiter.alter_job('wal', max_wal_rate => '1 TB')});
+is($caller->finish->{error}, undef, 'a changed rate holds for all');
+is_once('wal', 3);
+cmp_ok(last_run('wal', 'wal_bytes'), '>', 2000 * 50, 'WAL of all is counted');
+
+# -- what ends their waits ----------------------------------------------------------
+
+for ([ 'pause', 'paused', 'resume' ], [ 'cancel', 'cancelled', 'reset' ])
+{
+	my ($request, $state, $undo) = @$_;
+
+	create_job($request, "chunk_size => 50, batch_pause => '1 hour'");
+	$caller->send("CALL streamiter.run('$request', workers => 3)");
+	$db->poll("SELECT count(*) = 3 FROM pg_stat_activity WHERE query ~ '^waiting for batch_pause'");
+	is_query("SELECT count(*), count(backend_xid), count(backend_xmin) FROM pg_stat_activity
+		WHERE query ~ '^waiting for'", '3|0|0', 'they wait without a transaction id or a snapshot');
+	$db->query("SELECT streamiter.$request('$request')");
+	is($caller->finish->{error}, undef, "$request reaches all of them");
+	is_query("SELECT state, rows FROM streamiter.jobs WHERE name = '$request'", "$state|150",
+		"... after one batch of each");
+	is_query("SELECT count(*) FROM $workers", 0, '... and they have gone');
+}
+
+create_job('deadline', "chunk_size => 50, batch_pause => '1 hour'");
+$caller->try("CALL streamiter.run('deadline', workers => 3, max_duration => '1 s')");
+is_query("SELECT state FROM streamiter.jobs WHERE name = 'deadline'", 'stopped', 'max_duration reaches all');
+
+# -- progress ------------------------------------------------------------------------
+
+create_job('seen', 'chunk_size => 20, max_rows_per_second => 600');
+$caller->query("SET streamiter.progress_interval = '1s'");
+$caller->send("CALL streamiter.run('seen', workers => 3)");
+my (@percents, @rates);
+until ($caller->done(0.05))
+{
+	my ($percent, $rate) = split /\|/, $db->query("SELECT percent, coalesce(rows_per_second, 0)
+		FROM streamiter.progress WHERE name = 'seen' AND state = 'running'");
+	next if !defined $percent || $percent eq '';
+	push @percents, $percent;
+	push @rates, $rate;
+}
+is_deeply([ grep { $percents[$_] < $percents[ $_ - 1 ] || $percents[$_] > 100 } 1 .. $#percents ],
+	[], 'percent never falls, and is never above 100');
+my @told = grep { /rows\/s/ } map { $_->{message} } @{ $caller->finish->{notices} };
+cmp_ok(scalar @told, '>=', 2, 'a line now and then');
+my @told_percents = map { /: ([\d.]+)%/ } @told;
+is_deeply([ grep { $told_percents[$_] < $told_percents[ $_ - 1 ] } 1 .. $#told_percents ],
+	[], '... nor there');
+# the rate of one of them is 200
+my ($rate) = $told[-1] =~ /(\d+) rows\/s/;
+ok($rate > 300 && $rate < 900, "the rate is that of all: $rate");
+cmp_ok(max(@rates), '>', 300, 'in the view, too: ' . max(@rates));
+$caller->query('SET streamiter.progress_interval = 0');
+
+# nobody works on what a run has left
+$db->query("SELECT streamiter.reset('seen')");
+$caller->try("CALL streamiter.run('seen', workers => 3, max_rows => 400)");
+$db->query("SELECT streamiter.alter_job('seen', batch_pause => '1 hour', unset => '{max_rows_per_second}')");
+$caller->send("CALL streamiter.run('seen')");
+$db->poll("SELECT wait_reason IS NOT NULL FROM streamiter.progress WHERE name = 'seen'");
+is_query("SELECT count(row_rate) FROM streamiter.slice JOIN streamiter.job ON job_id = id
+	WHERE name = 'seen' AND NOT done", 1, 'slices that wait have no rate');
+$db->query("SELECT streamiter.cancel('seen')");
+$caller->finish;
+
+# a helper's line is told by the leader while it waits for the last of them
+create_job('last', 'chunk_size => 1000', 'slow_helper(integer)')
+  if $db->query(q{CREATE FUNCTION slow_helper(integer) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO log VALUES ($1);
+		IF pg_backend_pid() = current_setting('my.pid')::integer THEN
+			WHILE (SELECT count(*) FROM pg_stat_activity WHERE query ~ 'slice \d+, batch') = 0 LOOP
+				PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
+			END LOOP;
+		ELSIF $1 % 1000 = 0 THEN
+			PERFORM pg_sleep(2.5);
+		END IF;
+	END $$}) eq '';
+$caller->query("SET streamiter.progress_interval = '1s'");
+$caller->try("CALL streamiter.run('last', workers => 2)");
+cmp_ok(scalar(grep { /rows\/s/ } split /\n/, $caller->notices), '>=', 1,
+	'who waits for the others tells how far they are');
+is_once('last', 2);
+
+# -- settings ------------------------------------------------------------------------
+
+$db->query('CREATE ROLE regress_owner LOGIN');
+$db->query('ALTER ROLE regress_owner SET my.role = owner');
+$db->query('GRANT ALL ON log, team TO regress_owner');
+$db->query('GRANT SELECT ON item TO regress_owner');
+$db->query('GRANT regress_owner TO CURRENT_USER');
+$db->query('CREATE TABLE fired (id integer)');
+$db->query('GRANT ALL ON fired TO regress_owner');
+$db->query('ALTER TABLE log ADD seen text DEFAULT concat_ws(\',\', current_user, session_user,
+	current_setting(\'work_mem\'), current_setting(\'my.value\', true), current_setting(\'my.role\', true),
+	current_setting(\'session_replication_role\'), current_setting(\'TimeZone\'), current_setting(\'streamiter.chunk_size\'))');
+$db->query(q{CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS
+	'BEGIN INSERT INTO fired VALUES (NEW.id); RETURN NULL; END'});
+$db->query('CREATE TRIGGER fire AFTER INSERT ON log FOR EACH ROW EXECUTE FUNCTION fire()');
+$db->query('SET ROLE regress_owner');
+$db->query('SET TimeZone = \'Asia/Tokyo\'');
+create_job('settings', 'chunk_size => NULL');
+$db->query('RESET ROLE');
+# set by a superuser, and out of the owner's reach
+$caller->query($_) for ('SET session_replication_role = replica', q{SET work_mem = '2345kB'},
+	q{SET my.value = 'it''s \ ""'}, 'SET streamiter.chunk_size = 40', 'SET TimeZone = \'UTC\'',
+	'SET ROLE regress_owner');
+is($caller->try("CALL streamiter.run('settings', workers => 3)")->{error}, undef, 'settings of a caller');
+is_once('settings', 3);
+my $me = $db->query('SELECT session_user');
+is_query(q{SELECT count(DISTINCT pid), seen FROM log GROUP BY seen ORDER BY 1},
+	"1|regress_owner,$me,2345kB,it's \\ \"\",replica,Asia/Tokyo,40\n"
+	  . '2|regress_owner,regress_owner,2345kB,it\'s \ "",owner,replica,Asia/Tokyo,40',
+	'helpers have them, but log in as the owner');
+is_query('SELECT count(*) FROM fired', 0, 'no trigger fired for any');
+
+# what an unprivileged user has set does not become a superuser's
+$caller->query('RESET ROLE');
+$caller->query($_) for ('SET ROLE regress_owner', q{SET plperl.on_plperl_init = 'die'});
+$db->query("SELECT streamiter.reset('settings')") if $db->query('SET ROLE regress_owner') eq '';
+$db->query('TRUNCATE log') if $db->query('RESET ROLE') eq '';
+is($caller->try("CALL streamiter.run('settings', workers => 3)")->{error}, undef, 'a setting of no module');
+is_once('settings', 3);
+$caller = Session->wait_for_server($node);
+$db->query($_) for ('DROP TRIGGER fire ON log', 'ALTER TABLE log DROP seen');
+
+# -- one that ends ---------------------------------------------------------------------
+
+for my $how (qw(pg_cancel_backend pg_terminate_backend))
+{
+	create_job($how, "chunk_size => 10, max_rows_per_second => 2000");
+	$caller->send("CALL streamiter.run('$how', workers => 3)");
+	$db->poll('SELECT count(DISTINCT pid) = 3 FROM log');
+	my $victim = $db->query("SELECT pid FROM $workers LIMIT 1");
+	is_query("SELECT $how($victim)", 't', "$how of one helper");
+	$db->poll("SELECT count(*) = 0 FROM $workers AND pid = $victim");
+	is($caller->finish->{error}, undef, '... does not end the job');
+	is_once($how, 3);
+	is_query("SELECT state, rows FROM streamiter.jobs WHERE name = '$how'", 'finished|2000',
+		'... its slice is taken up');
+}
+
+# rows of the budget that it had are not to be had again, and the run ends
+create_job('budget', "chunk_size => 100", 'hold(integer)')
+  if $db->query(q{CREATE FUNCTION hold(integer) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO log VALUES ($1);
+		IF pg_backend_pid() <> current_setting('my.pid')::integer THEN
+			PERFORM pg_sleep(3600);
+		ELSE
+			WHILE (SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid <> pg_backend_pid()) = 0 LOOP
+				PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
+			END LOOP;
+		END IF;
+	END $$}) eq '';
+$caller->send("CALL streamiter.run('budget', workers => 2, max_rows => 300)");
+$db->poll("SELECT rows = 200 FROM streamiter.jobs WHERE name = 'budget'");
+$db->query("SELECT pg_terminate_backend(pid) FROM $workers");
+is($caller->finish->{error}, undef, 'a helper ends with rows of the budget');
+is_query("SELECT state, rows FROM streamiter.jobs WHERE name = 'budget'", 'stopped|200',
+	'... which nobody else gets');
+
+# a helper that cannot even begin
+$db->query('REVOKE CONNECT ON DATABASE postgres FROM PUBLIC');
+$db->query('SET ROLE regress_owner');
+create_job('shut', 'chunk_size => 100');
+$db->query('RESET ROLE');
+$caller->query('UPDATE team SET size = 1');
+$caller->query('SET ROLE regress_owner');
+is($caller->try("CALL streamiter.run('shut', workers => 3)")->{error}, undef, 'helpers that may not come');
+like($caller->notices, qr/2 of the workers of job "shut" did not begin/, '... are missed');
+is_query('SELECT count(*) FROM log', 2000, '... and all is done without them');
+$caller->query('RESET ROLE');
+
+# -- a throttle query that does not answer -----------------------------------------------
+
+# (what is there to stay is no reason to wait)
+for ([ 'SELECT up FROM flag', '42P01', 'DROP TABLE flag' ],
+	[ 'SELECT 1 / count(*) > 1 FROM flag', '22012', 'TRUNCATE flag' ])
+{
+	my ($query, $code, $break) = @$_;
+
+	$db->query('CREATE TABLE IF NOT EXISTS flag (up boolean)');
+	$db->query('INSERT INTO flag VALUES (false)');
+	create_job("broken $code", "max_retries => 1000, throttle_query => '$query'");
+	$db->query($break);
+	is($caller->try("CALL streamiter.run('broken $code', workers => 2, max_duration => '1 s')")->{error}{code},
+		$code, "$query: fails");
+	is_query("SELECT state, sqlstate FROM streamiter.jobs WHERE name = 'broken $code'", "failed|$code",
+		'... the job');
+}
+$db->query('CREATE TABLE IF NOT EXISTS flag (up boolean)');
+$db->query(q{CREATE FUNCTION far() RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN
+		IF EXISTS (SELECT FROM flag) THEN RETURN false; END IF;
+		RAISE EXCEPTION 'no route() to host: it is far away' USING ERRCODE = '08001';
+	END $$});
+$db->query('TRUNCATE flag');
+create_job('far', q{max_retries => 1000, throttle_query => 'SELECT far()'});
+$caller->try(q{CALL streamiter.run('far', max_duration => '600 ms')});
+like($caller->notices, qr/waits, since its throttle_query does not answer: no route/,
+	'one that cannot be asked is warned of');
+is_query(q{SELECT state, rows FROM streamiter.jobs WHERE name = 'far'}, 'stopped|0', 'and waited for');
+$caller->send(q{CALL streamiter.run('far')});
+$db->poll(q{SELECT wait_reason = 'throttle_query (error: no route() to host: it is far away)'
+	FROM streamiter.progress WHERE name = 'far' AND wait_reason IS NOT NULL
+	UNION ALL SELECT false LIMIT 1});
+ok(1, 'the error is the reason to wait');
+$db->query('INSERT INTO flag VALUES (true)');
+is($caller->finish->{error}, undef, 'until it answers');
+
+done_testing();
