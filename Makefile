@@ -38,7 +38,7 @@ REGRESS = \
 	dry_run \
 	explain_job \
 
-REGRESS_OPTS = --load-extension=streamiter
+REGRESS_OPTS = --load-extension=streamiter --encoding=UTF8
 
 # One spec a line: src/test/specs/NAME.spec, src/test/expected/NAME.out.
 ISOLATION_SPECS = \
@@ -62,7 +62,8 @@ DEV_TARGETS = help setup hooks \
 	demo bench \
 	test test-all-versions test-assert test-sanitize test-valgrind \
 	test-upgrade crash-test coverage \
-	lint format format-check
+	lint format format-check \
+	dist deb test-packages
 
 ifneq ($(filter-out $(DEV_TARGETS),$(or $(MAKECMDGOALS),all)),)
 
@@ -96,7 +97,7 @@ endif
 help:
 	@src/tools/help
 
-setup demo bench lint format hooks:
+setup demo bench lint format hooks dist deb test-packages:
 	@src/tools/$@
 
 # make test TESTS="walk batches" runs only these topics of sql/

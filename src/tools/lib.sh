@@ -191,3 +191,11 @@ build_and_install_native() {
 	pg_make "$NATIVE" COPT="$* ${CHECK_FLAGS:-} -I$("$PG_CONFIG" --includedir-server)/extension/streamiter" &&
 		pg_make "$NATIVE" install
 }
+
+# The control file's version, and what it is for those who want three numbers
+control_version() { sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" "$TOP/streamiter.control"; }
+package_version() {
+	local version
+	version=$(control_version)
+	case $version in *.*.*) echo "$version" ;; *) echo "$version.0" ;; esac
+}
