@@ -1,10 +1,11 @@
 # Exactly once, proven by killing: jobs whose work shows in each row are killed,
-# backend or whole server, in every phase of a run, started again and killed
-# again, until they have finished.  After each kill and each pass the job's
+# backend, helper or whole server, in every phase of a run, started again and
+# killed again, until they have finished.  After each kill and each pass the job's
 # counters, the rows and what was logged about them must agree.
 #
-# CRASH_CYCLES: how many kills; CRASH_ROWS: rows of the table; CRASH_SEED: the
-# number an earlier run has printed, to have its choices again.
+# CRASH_CYCLES: how many kills; CRASH_ROWS: rows of the table; CRASH_WORKERS: have
+# so many processes work on a job, or more; CRASH_SEED: the number an earlier run
+# has printed, to have its choices again.
 
 use strict;
 use warnings;
@@ -21,6 +22,7 @@ use Victim;
 
 my $cycles = $ENV{CRASH_CYCLES} || 10;
 my $rows = $ENV{CRASH_ROWS} || 20_000;
+my $min_workers = $ENV{CRASH_WORKERS} || 1;
 my $seed = $ENV{CRASH_SEED} || int(rand(2**31));
 srand $seed;
 note "CRASH_SEED=$seed";
@@ -28,9 +30,12 @@ note "CRASH_SEED=$seed";
 # Locks that tell the phase a run is in, and let it wait there: mark() takes
 # number n, then passes gate 100 + n, which we may hold
 my %gates = (start => 1, batch => 2, failing => 3, skipping => 4,
-	committing => 5, finishing => 6);
-my %kills = map { $_ => 0 } 'starting', 'between batches', 'in a batch',
-  'skipping', 'committing', 'finishing', 'walking', 'unknown';
+	committing => 5, finishing => 6, sharing => 1);
+my %kills = map { $_ => 0 } 'alone, starting', 'alone, between batches', 'alone, in a batch',
+  'alone, skipping', 'alone, committing', 'alone, finishing', 'alone, walking',
+  map { ("$_, between batches", "$_, in a batch", "$_, skipping", "$_, committing", "$_, sharing") }
+  'leading', 'helping';
+my $helpers = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'streamiter worker'};
 
 my $node = PostgreSQL::Test::Cluster->new('crash');
 $node->init;
@@ -179,12 +184,13 @@ sub begin_pass
 # Where to kill next: a condition to wait for once some progress has been made
 sub choose_aim
 {
-	my $pass = shift;
+	my ($pass, $workers) = @_;
 	my @aims = qw(anytime anytime anytime at_once start between between
 	  batch committing committing flushing flushed finishing finishing);
 
 	push @aims, qw(failing failing failing skipping skipping skipping)
 	  if %{ $pass->{bad} } && !$pass->{retrying};
+	push @aims, qw(sharing sharing sharing) if $workers > 1;
 	return pick(@aims);
 }
 
@@ -207,9 +213,11 @@ sub await
 	return !$session->done(rand 0.004) if $aim eq 'at_once';
 	if ($aim !~ /^(?:start|failing|skipping|finishing)$/)
 	{
-		my $goal = $db->query('SELECT coalesce(sum(rows), 0) FROM streamiter.slice WHERE NOT done')
-		  + int rand($rows / 5);
-		while ($db->query('SELECT coalesce(sum(rows), 0) FROM streamiter.slice WHERE NOT done') < $goal)
+		# of the pass that is not over
+		my $done = 'SELECT coalesce(sum(rows), 0) FROM streamiter.slice
+			WHERE EXISTS (SELECT FROM streamiter.slice WHERE NOT done)';
+		my $goal = $db->query($done) + int rand($rows / 5);
+		while ($db->query($done) < $goal)
 		{
 			return 0 if $session->done(0.002);
 		}
@@ -222,13 +230,14 @@ sub await
 	elsif ($aim eq 'between')
 	{
 		$db->query("SELECT streamiter.alter_job('job', batch_pause => '50 ms')");
-		$condition = "SELECT wait_event = 'Extension' FROM pg_stat_activity WHERE pid = $pid";
+		$condition = "SELECT wait_event ~ '^(Extension|StreamIter)' FROM pg_stat_activity WHERE pid = $pid";
 	}
 	elsif ($aim eq 'flushed')
 	{
 		# a commit that waits for a standby has happened already
 		$server->configure("synchronous_standby_names = 'nobody'");
-		$condition = "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $pid";
+		$condition = "SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE wait_event = 'SyncRep' AND (pid = $pid OR pid IN ($helpers)))";
 	}
 	elsif ($aim eq 'flushing')
 	{
@@ -248,28 +257,43 @@ sub await
 	return !$session->done(rand pick(0.0005, 0.002, 0.02));
 }
 
+# One of those who work on the job, and what it is: the caller or a helper,
+# rather one that stands where we wanted somebody
+sub choose_victim
+{
+	my $caller = shift;
+	my @helpers = split /\n/, $db->query("SELECT pid FROM ($helpers) h
+		ORDER BY pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory') DESC");
+
+	return ($caller, 'alone') if !@helpers;
+	return ($helpers[0], 'helping') if rand() < 0.6 && kill('STOP', $helpers[0]);
+	return ($caller, 'leading');
+}
+
 # In which phase does the backend, now stopped, stand?  Unknown if it holds what
 # we need to look.
 sub find_phase
 {
-	my ($pid, $walking) = @_;
+	my ($pid, $caller, $walking) = @_;
 
 	return 'walking' if $walking;
 	$db->send("SELECT coalesce(wait_event, ''), backend_xid,
 		(SELECT coalesce(string_agg(CASE WHEN granted THEN objid ELSE -objid::integer END::text, ' '), '')
 			FROM pg_locks WHERE locktype = 'advisory' AND pg_locks.pid = $pid),
-		(SELECT pid = $pid FROM streamiter.run ORDER BY id DESC LIMIT 1),
+		(SELECT pid = $caller FROM streamiter.run ORDER BY id DESC LIMIT 1),
 		(SELECT bool_and(s.done) FROM streamiter.slice s JOIN streamiter.run r USING (job_id, pass)
-			WHERE r.pid = $pid),
+			WHERE r.pid = $caller),
 		EXISTS (SELECT FROM streamiter.slice s JOIN streamiter.run r USING (job_id, pass)
-			WHERE r.pid = $pid AND s.updated > r.started),
-		(SELECT last_value FROM failure) > (SELECT coalesce(max(position[1]::bigint), 0) FROM streamiter.slice)
+			WHERE r.pid = $caller AND s.updated > r.started),
+		EXISTS (SELECT FROM failure f, streamiter.slice s WHERE NOT done AND last_value > 1
+			AND last_value > coalesce(position[1]::bigint, 0) AND last_value <= upper[1]::bigint)
 		FROM pg_stat_activity WHERE pid = $pid");
 	return 'unknown' if !$db->done(1);
 	my ($wait, $xid, $locks, $run, $done, $begun, $trouble) = map { $_ // '' } @{ $db->finish->{rows}[0] };
 
 	# nothing of the run has been committed, or its row alone
-	return 'starting' if $run ne 't' || $locks =~ /\b1\b/;
+	return 'starting' if $run ne 't' || ($locks =~ /\b1\b/ && $begun ne 't');
+	return 'sharing' if $locks =~ /\b1\b/;
 	return 'finishing' if $done eq 't' || $locks =~ /\b6\b/;
 	return 'committing' if $wait eq 'SyncRep' || $locks =~ /\b5\b/;
 	# a failed batch is made smaller until its bad row stands alone
@@ -282,11 +306,11 @@ sub find_phase
 sub kill_it
 {
 	my ($session, $walking) = @_;
-	my $pid = $session->pid;
+	my ($pid, $role) = choose_victim($session->pid);
 	my $whole = pick(0, 1);
 
 	kill 'STOP', $pid;
-	my $phase = find_phase($pid, $walking);
+	my $phase = "$role, " . find_phase($pid, $session->pid, $walking);
 	if ($whole) { $server->kill_all; }
 	else { kill 'KILL', $pid; }
 	$kills{$phase}++;
@@ -295,7 +319,7 @@ sub kill_it
 	if ($whole) { $server->start; }
 	else { $db->done($Session::patience); }
 	$db = connect_again();
-	return ($whole ? 'server' : 'backend') . " killed: $phase";
+	return ($whole ? 'server' : 'process') . " killed: $phase";
 }
 
 # A server that has lost a backend first throws out everybody else
@@ -412,13 +436,14 @@ sub run_and_kill
 {
 	my $pass = shift;
 	my $before = facts();
-	my $aim = choose_aim($pass);
+	my $workers = pick(grep { $_ >= $min_workers } 1, 1, 2, 3, 4);
+	my $aim = choose_aim($pass, $workers);
 	my $budget = pick('', '', '', ', max_rows => ' . between(1, $rows));
 	my $session = Session->wait_for_server($node,
 		$aim eq 'flushing' ? ('commit_delay' => 30_000, 'commit_siblings' => 0) : ());
 
 	$db->query("SELECT setval('failure', 1)");
-	$session->send("CALL streamiter.run('job'$budget)");
+	$session->send("CALL streamiter.run('job'$budget, workers => $workers)");
 	if (await($session, $aim, $pass))
 	{
 		my $how = kill_it($session, 0);
