@@ -1,12 +1,12 @@
 """limits: what a walk costs before its first row, and when there are many rows"""
 
 import re
-from statistics import median
 
 from django.db import connection
 
-from measure import many, measure, sql, walk
-from report import add_row
+from measure import Way, many, measure, sql, walk
+from report import add_row, seconds
+from server import execute
 
 
 def start_up():
@@ -26,7 +26,30 @@ def size():
     short, long = measure(many(100, walk_series(10**5)), walk_series(10**7), rows=10**7)
     add_row("rows/s: walk of 10⁷ rows / walks of 10⁵ rows",
             [s / l for s, l in zip(short, long)], "{:.2f}", at_least=0.9,
-            information=f"{median(long):.3f} s, {median(short):.3f} s")
+            information=f"{seconds(long)}, {seconds(short)}")
+
+
+def large():
+    """Real tables; the rows of the small one as often as the large one has them."""
+    for name, rows in (("small", 10**5), ("big", 10**7)):
+        execute(f"CREATE TABLE {name} AS SELECT g::bigint AS id FROM generate_series(1, {rows}) g")
+        execute(f"ALTER TABLE {name} ADD PRIMARY KEY (id)")
+        execute(f"VACUUM ANALYZE {name}")
+        execute(f"SELECT streamiter.create_job('bench_{name}', 'SELECT id FROM {name}', 'in_plpgsql(bigint)',"
+                " recurrence => 'repeat')")
+
+    def run(name):
+        return Way(lambda: execute(f"CALL streamiter.run('bench_{name}')") or {"small": 10**5, "big": 10**7}[name])
+
+    for kind, short, long in (
+            ("walk", *(walk(f"SELECT id FROM {name}", "in_plpgsql(bigint)") for name in ("small", "big"))),
+            ("job", run("small"), run("big"))):
+        short, long = measure(many(100, short), long, rows=10**7)
+        add_row(f"rows/s: {kind} over a table of 10⁷ rows / of 10⁵ rows",
+                [s / l for s, l in zip(short, long)], "{:.2f}", at_least=0.9,
+                information=f"{seconds(long)}, {seconds(short)}")
+    execute("SELECT streamiter.drop_job('bench_small'), streamiter.drop_job('bench_big')")
+    execute("DROP TABLE small, big")
 
 
 def memory():

@@ -1,7 +1,7 @@
 """report: what was measured, held against its goal
 
 A ratio is the median of the rounds' own ratios, its spread the least and the
-greatest of them.  Times are for information only.
+greatest of them.
 """
 
 import sys
@@ -9,42 +9,76 @@ from statistics import median
 
 from server import machine
 
-report = []
+ways = [("way", "rows", "s", "spread", "s on the wall", "rows/s", "backend MB", "client MB")]
+report = [("what", "goal", "measured", "spread", "verdict", "times")]
 
 
-def add_row(what, values, form, at_most=None, at_least=None, information=""):
-    """One row of the report: the median of some values, held against a goal."""
+def show(line):
+    print(*filter(None, line), sep=" | ", file=sys.stderr, flush=True)
+
+
+def spread(form, values):
+    return f"{form.format(min(values))} to {form.format(max(values))}"
+
+
+def add_way(name, rows, seconds, backend, client):
+    """One way of doing some work: how long it took, and the most memory it had."""
+    ways.append((name, f"{rows:,}", f"{median(seconds):.3f}", spread("{:.3f}", seconds),
+                 f"{median(seconds.wall):.3f}", f"{rows / median(seconds):,.0f}", f"{backend / 2**20:.1f}",
+                 "" if client is None else f"{client / 2**20:.1f}"))
+    show(ways[-1])
+
+
+def add_row(what, values, form, at_most=None, at_least=None, ahead=None, information=""):
+    """One row of the report: the median of some values, held against a goal.
+
+    ahead: without a goal, whether such a median means that we are ahead of a peer.
+    """
     measured = float(form.format(median(values)))
-    goal, held = "", None
+    goal, verdict = "", ""
     if at_most is not None:
-        goal, held = "at most " + form.format(at_most), measured <= at_most
-    if at_least is not None:
-        goal, held = "at least " + form.format(at_least), measured >= at_least
-    verdict = {True: "held", False: "MISSED", None: ""}[held]
-    spread = f"{form.format(min(values))} to {form.format(max(values))}"
-    report.append((what, goal, form.format(measured), spread, verdict, information))
-    print(*filter(None, report[-1]), sep=" | ", file=sys.stderr, flush=True)
+        goal, verdict = "at most " + form.format(at_most), "held" if measured <= at_most else "MISSED"
+    elif at_least is not None:
+        goal, verdict = "at least " + form.format(at_least), "held" if measured >= at_least else "MISSED"
+    elif ahead is not None:
+        verdict = "ahead" if ahead(measured) else "level" if measured == 1 else "BEHIND"
+    report.append((what, goal, form.format(measured), spread(form, values), verdict, information))
+    show(report[-1])
+
+
+def seconds(times):
+    """Both clocks, where two were read."""
+    wall = getattr(times, "wall", times)
+    text = f"{median(times):.3f} s"
+    return text if wall == times else f"{text} ({median(wall):.3f})"
 
 
 def add_times(what, walked, other, at_most=None):
     """How many times as long as the other the walk took."""
     add_row(what, [w / o for w, o in zip(walked, other)], "{:.2f}", at_most=at_most,
-            information=f"{median(walked):.3f} s, {median(other):.3f} s")
+            ahead=lambda times: times < 1, information=f"{seconds(walked)}, {seconds(other)}")
 
 
 def add_speedup(what, walked, other, at_least=None):
     """How many times as fast as the other the walk was."""
     add_row(what, [o / w for w, o in zip(walked, other)], "{:.1f}", at_least=at_least,
-            information=f"{median(walked):.3f} s, {median(other):.3f} s")
+            ahead=lambda speed: speed > 1, information=f"{seconds(walked)}, {seconds(other)}")
+
+
+def print_table(lines):
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    lines.insert(1, ["-" * width for width in widths])
+    print()
+    for line in lines:
+        print("|", " | ".join(map(str.ljust, line, widths)), "|")
 
 
 def print_report():
-    lines = [("what", "goal", "measured", "spread", "verdict", "times")] + report
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    lines.insert(1, ["-" * width for width in widths])
-    print(f"\n{machine()}\n")
-    for line in lines:
-        print("|", " | ".join(map(str.ljust, line, widths)), "|")
+    """The ways that have a name, then what is held against goals and peers."""
+    if len(ways) > 1:
+        print_table(ways)
+    print(f"\n{machine()}")
+    print_table(report)
 
 
 def any_missed():

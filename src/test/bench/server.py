@@ -53,6 +53,14 @@ def execute(statement):
         return cursor.fetchone()[0] if cursor.description else None
 
 
+def has_language(name):
+    """Whether there is such a procedural language; from here on there is, if it can be had."""
+    if not execute(f"SELECT count(*) FROM pg_available_extensions WHERE name = '{name}'"):
+        return False
+    execute(f"CREATE EXTENSION IF NOT EXISTS {name}")
+    return True
+
+
 def make_tables():
     execute("CREATE EXTENSION IF NOT EXISTS streamiter")
     execute("CREATE EXTENSION IF NOT EXISTS streamiter_native")
@@ -68,7 +76,8 @@ def drop_tables():
 def machine():
     with open("/proc/cpuinfo") as cpuinfo:
         model = re.search(r"model name\s*: (.*)|$", cpuinfo.read())[1]
+    clock = "time on the wall" if options.wall else "processor time" if options.cpu else (
+        "processor time of server and client, for jobs time on the wall")
     return (f"PostgreSQL {execute('SHOW server_version').split()[0]}, "
             f"{model or os.uname().machine}, {os.cpu_count()} cores; "
-            f"{options.rows:,} rows, median of {options.rounds} rounds"
-            f"{', processor time' if options.cpu else ''}; Django {django.get_version()}")
+            f"{options.rows:,} rows; {clock} (in brackets: on the wall), medians of {options.rounds} rounds")
