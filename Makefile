@@ -2,7 +2,7 @@
 
 EXTENSION = streamiter
 MODULE_big = streamiter
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(patsubst %.c,%.o,$(filter-out $(XLSX_OTHERS),$(sort $(wildcard src/*.c))))
 DATA = $(sort $(wildcard src/streamiter--*.sql))
 HEADERS = src/streamiter.h
 PGFILEDESC = "streamiter - walk a query in batches, inside the server"
@@ -37,6 +37,17 @@ REGRESS = \
 	throttle \
 	dry_run \
 	explain_job \
+	export \
+
+# Export to XLSX needs libxlsxwriter; without it, or with XLSXWRITER=no, the
+# format says so.
+XLSXWRITER ?= $(shell echo '\#include <xlsxwriter.h>' | $(or $(CC),cc) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo yes || echo no)
+ifeq ($(XLSXWRITER),no)
+XLSX_OTHERS = $(wildcard src/export_xlsx*.c)
+else
+XLSX_OTHERS = src/export_no_xlsx.c
+SHLIB_LINK += -lxlsxwriter
+endif
 
 REGRESS_OPTS = --load-extension=streamiter --encoding=UTF8
 

@@ -181,6 +181,7 @@ siter_callback_prepare(const SiterCallbackDef *def, TupleDesc tupdesc,
 	callback->context.tupdesc = tupdesc;
 	callback->context.chunk_size = chunk_size;
 	callback->context.walk_context = CurrentMemoryContext;
+	callback->context.private_data = def->private_data;
 	if (callback->begin != NULL)
 		callback->begin(callback);
 	return callback;

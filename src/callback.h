@@ -32,6 +32,10 @@ typedef struct SiterCallbackDef
 	SiterCallbackKind kind;
 	Oid			function;		/* InvalidOid for statements */
 	const char *statement;		/* NULL for functions */
+
+	/* A native callback of our own, which no handler has to be asked for */
+	const StreamIterCallbackRoutine *routine;
+	void	   *private_data;	/* for "begin" to find */
 } SiterCallbackDef;
 
 typedef struct SiterCallback SiterCallback;

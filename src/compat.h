@@ -14,6 +14,7 @@
 #include "access/tupdesc.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "commands/copy.h"
 #include "commands/explain.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_type.h"
@@ -183,6 +184,20 @@ siter_guc_variables(int *count)
 #else
 	*count = GetNumConfigOptions();
 	return get_guc_variables();
+#endif
+}
+
+/* 16 lets COPY TO hand its rows to a function */
+static inline CopyToState
+siter_begin_copy_to(ParseState *pstate, RawStmt *query, const char *path,
+					List *options)
+{
+#if PG_VERSION_NUM >= 160000
+	return BeginCopyTo(pstate, NULL, query, InvalidOid, path, false, NULL,
+					   NIL, options);
+#else
+	return BeginCopyTo(pstate, NULL, query, InvalidOid, path, false, NIL,
+					   options);
 #endif
 }
 

@@ -80,7 +80,7 @@ siter_native_prepare(const SiterCallbackDef *def, TupleDesc tupdesc)
 {
 	NativeCallback *native = palloc0_object(NativeCallback);
 
-	native->routine = get_routine(def);
+	native->routine = def->routine != NULL ? def->routine : get_routine(def);
 	if (native->routine->row != NULL)
 		native->base.call_row = native_row;
 	else

@@ -80,7 +80,7 @@ siter_source_prepare(const char *query, const SiterArgs *args,
 		source->args = *args;
 
 	errcallback.callback = hint_at_args;
-	errcallback.arg = NULL;
+	errcallback.arg = unconstify(SiterArgs *, args);
 	errcallback.previous = error_context_stack;
 	error_context_stack = &errcallback;
 	source->plan = SPI_prepare_cursor(query, source->args.nargs,
@@ -190,12 +190,12 @@ highest_param_walker(Node *node, int *highest)
 
 /*
  * Too few arguments are found by parse analysis, which cannot know where the
- * parameters come from.
+ * parameters come from, if from anywhere.
  */
 static void
 hint_at_args(void *arg)
 {
-	if (geterrcode() == ERRCODE_UNDEFINED_PARAMETER)
+	if (arg != NULL && geterrcode() == ERRCODE_UNDEFINED_PARAMETER)
 		errhint("The fields of args are $1, $2 and so on of the query.");
 }
 

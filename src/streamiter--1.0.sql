@@ -123,6 +123,63 @@ AS 'MODULE_PATHNAME', 'streamiter_close'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 --
+-- Export
+--
+
+-- export: write the rows of a query to a file on the server.
+--
+--	query		one SELECT, VALUES or TABLE
+--	path		the file's absolute path; a file that is there is replaced
+--	format		'csv', as COPY writes it; 'jsonl', an object as of
+--				row_to_json() per line; 'xlsx', a workbook, where the server has
+--				libxlsxwriter
+--	header		csv: column names first, by default not; xlsx: the same, by
+--				default so
+--	delimiter, quote, escape, force_quote
+--				csv: as of COPY; force_quote => '{*}' means all columns
+--	null_string	csv: what COPY calls NULL; xlsx: a text for cells that would be
+--				blank
+--	encoding	csv: as of COPY, the client's by default; jsonl: UTF8 by default
+--
+-- Options left out, or NULL, are as the format has them.  Returns one row: rows
+-- written, length of the file, time in all.
+--
+-- The file is written beside its path, as PATH.streamiter, flushed to disk and
+-- then renamed: readers see all of it or nothing, and what was there before
+-- stays until then.  After an error nothing is left.  After a crash of the
+-- server PATH.streamiter may be; the next export to the same path replaces it.
+-- A file is not part of the transaction: a rollback leaves it.  It has
+-- the permissions of the file that it replaces, else those that COPY gives.
+-- The query runs with the rights of the caller.  Works in read-only
+-- transactions and on standby servers.  After COPY TO.
+--
+-- Errors, before any row is read: 22004 a NULL argument; 22023 no such format,
+-- or an option that it has not, or no good value for one; 42501 no right to
+-- write server files; 42601 and 42P11 no good query, as for for_each(); 42602
+-- a relative path, or one among the server's own files; 42809 a path where
+-- there is something else than a regular file; 55006 another export writes the
+-- same file; 58P01 and others from the system; 0A000 xlsx without
+-- libxlsxwriter, or without columns.  Later: 54000 a text that no cell can
+-- hold; 53100 the disk is full; and what the query raises.
+CREATE FUNCTION streamiter.export(
+	query text,
+	path text,
+	format text DEFAULT 'csv',
+	header boolean DEFAULT NULL,
+	delimiter text DEFAULT NULL,
+	quote text DEFAULT NULL,
+	escape text DEFAULT NULL,
+	null_string text DEFAULT NULL,
+	force_quote text[] DEFAULT NULL,
+	encoding text DEFAULT NULL,
+	OUT rows bigint,
+	OUT bytes bigint,
+	OUT elapsed interval)
+RETURNS record
+AS 'MODULE_PATHNAME', 'streamiter_export'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+--
 -- Callbacks and their registry
 --
 

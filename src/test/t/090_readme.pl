@@ -81,6 +81,9 @@ sub run_block
 	my ($language, $code, $shown) = @$block;
 	my $output = '';
 
+	# files of ours, not of everybody's
+	$code =~ s{'/tmp/}{'$module/}g;
+
 	IPC::Run::run(\@command, '<', \$code, '>&', \$output);
 	my $failed = $? != 0 ? 1 : 0;
 	$output =~ s/^psql:<stdin>:\d+: //mg;
