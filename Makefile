@@ -72,7 +72,7 @@ EXTRA_CLEAN = results output_iso tmp_check tmp_check_iso log \
 DEV_TARGETS = help setup hooks \
 	demo bench \
 	test test-all-versions test-assert test-sanitize test-valgrind \
-	test-upgrade crash-test coverage \
+	test-upgrade crash-test fuzz coverage \
 	lint format format-check \
 	dist deb test-packages
 
@@ -139,3 +139,7 @@ format-check:
 
 crash-test:
 	@src/tools/crash-test $(CYCLES)
+
+# make fuzz SECONDS=600 SEED=1 CASE=2; shells have a SECONDS of their own
+fuzz:
+	@src/tools/fuzz $(if $(filter command,$(origin SECONDS)),$(SECONDS),60) $(SEED) $(CASE)

@@ -126,6 +126,7 @@ siter_crew_launch(const SiterJob *job, SiterTeam *team)
 	char	   *settings = siter_session_save(&settings_size);
 	SiterWorkerArgs args = {0};
 	MemoryContext oldcontext;
+	dsm_segment *segment;
 	int			wanted = team->nmembers - 1;
 
 	(void) siter_crew_dismiss();
@@ -133,17 +134,19 @@ siter_crew_launch(const SiterJob *job, SiterTeam *team)
 		before_shmem_exit(on_exit_of_leader, (Datum) 0);
 	registered = true;
 
-	crew.segment = dsm_create(add_size(team_size, settings_size),
-							  DSM_CREATE_NULL_IF_MAXSEGMENTS);
-	if (crew.segment != NULL)
+	segment = dsm_create(add_size(team_size, settings_size),
+						 DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	if (segment != NULL)
 	{
+		/* from here on errors leave it to siter_crew_dismiss() */
+		oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+		crew.handles = palloc0_array(BackgroundWorkerHandle *, wanted);
+		crew.segment = segment;
 		dsm_pin_mapping(crew.segment);
 		crew.team = dsm_segment_address(crew.segment);
 		siter_team_copy(crew.team, team);
 		memcpy((char *) crew.team + team_size, settings, settings_size);
 
-		oldcontext = MemoryContextSwitchTo(TopMemoryContext);
-		crew.handles = palloc0_array(BackgroundWorkerHandle *, wanted);
 		args.segment = dsm_segment_handle(crew.segment);
 		for (; crew.nworkers < wanted; crew.nworkers++)
 		{

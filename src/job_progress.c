@@ -59,6 +59,12 @@ siter_job_progress_tell(SiterRunner *runner)
 	line = siter_progress_line(runner->run.base_rows + rows,
 							   runner->run.total_rows,
 							   siter_meter_rate(meter, rows, now));
+
+	/*
+	 * A NOTICE looks for interrupts, but between transactions nobody could
+	 * write down that the run has been cancelled.
+	 */
+	HOLD_CANCEL_INTERRUPTS();
 	if (reason != NULL)
 		ereport(NOTICE,
 				(errmsg("job \"%s\": %s, waiting for %s", runner->job->name,
@@ -66,6 +72,7 @@ siter_job_progress_tell(SiterRunner *runner)
 	else
 		ereport(NOTICE,
 				(errmsg("job \"%s\": %s", runner->job->name, line)));
+	RESUME_CANCEL_INTERRUPTS();
 	pfree(line);
 }
 
