@@ -91,7 +91,7 @@ open_apt() {
 		case $1 in forky|sid|*-point) ;; *) see_archive debian-security "$suite-security" ;; esac
 	} >"$folder/sources.list"
 	[ -s "$folder/sources.list" ] || die "this machine uses no archive of Debian's"
-	apt update
+	apt -o APT::Update::Error-Mode=any update || die "the archives of Debian's $suite cannot be read"
 }
 
 see_archive() {
