@@ -443,6 +443,8 @@ sub run_and_kill
 		$aim eq 'flushing' ? ('commit_delay' => 30_000, 'commit_siblings' => 0) : ());
 
 	$db->query("SELECT setval('failure', 1)");
+	# slices of many batches are there to be shared
+	$db->query("SELECT streamiter.alter_job('job', chunk_size => 20)") if $aim eq 'sharing';
 	$session->send("CALL streamiter.run('job'$budget, workers => $workers)");
 	if (await($session, $aim, $pass))
 	{
@@ -467,7 +469,7 @@ sub run_and_kill
 		my @problems = problems_between($now, $before, $pass);
 		verdict("$pass->{kind}, $now->{rows} rows", @problems) if @problems;
 	}
-	$db->query("SELECT streamiter.alter_job('job', batch_pause => '0')") if $aim eq 'between';
+	$db->query("SELECT streamiter.alter_job('job', batch_pause => '0', chunk_size => $pass->{chunk})");
 	return !is_over($pass);
 }
 
