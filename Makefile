@@ -33,6 +33,7 @@ REGRESS = \
 	job \
 	job_errors \
 	job_oneliner \
+	job_rules \
 	progress \
 	throttle \
 	dry_run \

@@ -186,6 +186,23 @@ CALL streamiter.run('keep');
 SELECT (SELECT count(*) FROM kept), (SELECT count(*) FROM kept_old);
 SELECT streamiter.drop_job(name) FROM streamiter.jobs;
 
+-- what both tables compute must be the same
+CREATE TABLE priced (id integer PRIMARY KEY, net numeric,
+	gross numeric GENERATED ALWAYS AS (net * 1.19) STORED);
+CREATE TABLE priced_old (gross numeric GENERATED ALWAYS AS (net * 1.07) STORED,
+	net numeric, id integer PRIMARY KEY);
+INSERT INTO priced VALUES (1, 100), (2, 200);
+CALL streamiter.archive('priced', target => 'priced_old', filter => 'true');
+ALTER TABLE priced_old DROP gross, ADD gross numeric;
+CALL streamiter.archive('priced', target => 'priced_old', filter => 'id = 1',
+	name => 'as value');
+DROP TABLE priced_old;
+CREATE TABLE priced_old (gross numeric GENERATED ALWAYS AS (net * 1.19) STORED,
+	net numeric, id integer PRIMARY KEY);
+CALL streamiter.archive('priced', target => 'priced_old', filter => 'id = 2');
+SELECT * FROM priced_old;
+SELECT streamiter.drop_job(name) FROM streamiter.jobs;
+
 -- from and to partitioned tables
 CREATE TABLE parted (id integer, day integer, note text,
 	PRIMARY KEY (day, id)) PARTITION BY RANGE (day);

@@ -56,6 +56,7 @@ static void work_on_rows(SiterRunner *runner);
 static void check_neighbours(SiterRunner *runner, StreamIterBatch *batch);
 static void call(SiterRunner *runner, SiterWalk *walk, int nrows);
 static void fire_deferred_triggers(void);
+static void check_role(SiterRunner *runner);
 static void save_position(SiterRunner *runner);
 static void set_total(SiterRunner *runner, const SiterKey *upper);
 static bool narrow_to_bad_row(SiterRunner *runner, SiterRange *range);
@@ -178,6 +179,7 @@ siter_attempt_batch(SiterRunner *runner)
 		fire_deferred_triggers();
 
 		attempt->phase = SITER_PHASE_SAVE;
+		check_role(runner);
 		attempt->count.rows = attempt->nrows;
 		attempt->count.batches = attempt->nrows > 0 ? 1 : 0;
 		save_position(runner);
@@ -378,6 +380,19 @@ fire_deferred_triggers(void)
 	AfterTriggerSetState(stmt);
 }
 
+/* What a callback SETs stays set: it must not be another role */
+static void
+check_role(SiterRunner *runner)
+{
+	if (GetUserId() != runner->job->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the callback of job \"%s\" changed the role to \"%s\"",
+						runner->job->name,
+						GetUserNameFromId(GetUserId(), false)),
+				 errhint("Let the callback put the role back.")));
+}
+
 /* Position and counters, in the same transaction as the batch's effects */
 static void
 save_position(SiterRunner *runner)
@@ -488,6 +503,7 @@ siter_attempt_retry(SiterRunner *runner)
 		fire_deferred_triggers();
 	}
 	attempt->phase = SITER_PHASE_SAVE;
+	check_role(runner);
 	siter_ledger_unskip(&runner->bad_row);
 	siter_attempt_leave(runner, nestlevel);
 }

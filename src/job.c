@@ -77,6 +77,16 @@ static SiterTableStatement find_job_for_change = {
 	2, {OIDOID, TEXTOID}
 };
 
+/* Roles are dropped without asking us */
+static SiterTableStatement find_ownerless_job = {
+	"SELECT " JOB_COLUMNS " FROM streamiter.job"
+	" WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles r"
+	"  WHERE r.oid OPERATOR(pg_catalog.=) owner)"
+	" AND name OPERATOR(pg_catalog.=) $1"
+	" ORDER BY id LIMIT 1 FOR NO KEY UPDATE",
+	1, {TEXTOID}
+};
+
 static SiterTableStatement find_job_by_id = {
 	"SELECT " JOB_COLUMNS " FROM streamiter.job"
 	" WHERE id OPERATOR(pg_catalog.=) $1",
@@ -204,6 +214,23 @@ siter_job_get_for_change(const char *name)
 {
 	SiterJob   *job = find(&find_job_for_change, name);
 
+	if (job == NULL)
+		refuse_name(name);
+	return job;
+}
+
+SiterJob *
+siter_job_get_for_drop(const char *name)
+{
+	SiterTableValue value = siter_table_text_param(name);
+	SiterJob   *job = find(&find_job_for_change, name);
+
+	if (job == NULL && superuser())
+	{
+		if (siter_table_execute(&find_ownerless_job, &value) > 0)
+			job = job_from_row();
+		SPI_freetuptable(SPI_tuptable);
+	}
 	if (job == NULL)
 		refuse_name(name);
 	return job;

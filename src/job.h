@@ -87,6 +87,9 @@ extern SiterJob *siter_job_find(const char *name);
 /* As siter_job_get(), locked against other changes until the transaction ends */
 extern SiterJob *siter_job_get_for_change(const char *name);
 
+/* The same; for a superuser also one whose owner has been dropped */
+extern SiterJob *siter_job_get_for_drop(const char *name);
+
 /* NULL if it has been dropped */
 extern SiterJob *siter_job_by_id(int32 id);
 

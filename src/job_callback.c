@@ -14,7 +14,6 @@
 #include "compat.h"
 #include "fingerprint.h"
 #include "job_callback.h"
-#include "oneliner_sql.h"
 #include "registry.h"
 
 static bool callback_is_as_checked(SiterJobCallback *cb,
@@ -44,6 +43,9 @@ siter_job_callback_make(SiterJobCallback *cb, const SiterJob *job,
 	uint64		version = siter_registry_version();
 	SiterCallbackDef *def;
 	MemoryContext oldcontext;
+
+	if (job->statement != NULL)
+		siter_oneliner_check(keyset, job->statement, &cb->check);
 
 	/* neither the job nor the name has come to stand for another statement */
 	if (cb->keep && cb->statement != NULL &&
@@ -81,8 +83,6 @@ siter_job_callback_make(SiterJobCallback *cb, const SiterJob *job,
 		return;
 	}
 
-	if (job->statement != NULL)
-		siter_oneliner_check(keyset, job->statement);
 	oldcontext = MemoryContextSwitchTo(cb->context);
 	def = copy_def(def);
 	if (def->kind == SITER_RANGE_STATEMENT)

@@ -10,6 +10,7 @@
 
 #include "callback.h"
 #include "job.h"
+#include "oneliner_sql.h"
 #include "range_statement.h"
 #include "storage/itemptr.h"
 
@@ -28,6 +29,7 @@ typedef struct SiterJobCallback
 	TransactionId function_xmin;
 	ItemPointerData function_tid;
 	char	   *statement;
+	SiterOneLinerCheck check;	/* of a statement of the job's own */
 } SiterJobCallback;
 
 /* What the job calls: a statement of its own, or what its callback names */

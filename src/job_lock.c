@@ -9,12 +9,16 @@
  * AccessExclusiveLock, so that pg_locks tells who does what.
  *
  * Its helpers, and those who set rows aside, lock parts of the same object.
+ * With the runner's lock goes one on the extension, so that DROP EXTENSION
+ * waits for the end of the run.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/lsyscache.h"
@@ -43,16 +47,34 @@ part_tag(LOCKTAG *tag, int32 id, int part)
 	tag->locktag_field4 = part;
 }
 
+/* What DROP EXTENSION locks */
+static void
+extension_tag(LOCKTAG *tag)
+{
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, ExtensionRelationId,
+					   get_extension_oid("streamiter", false), 0);
+}
+
 bool
 siter_job_lock(int32 id)
 {
 	LOCKTAG		tag;
+	LOCKTAG		extension;
 
 	job_tag(&tag, id);
+	extension_tag(&extension);
 	switch (LockAcquire(&tag, ExclusiveLock, true, true))
 	{
 		case LOCKACQUIRE_OK:
-			return true;
+			/* it is not to be dropped between two batches */
+			if (LockAcquire(&extension, AccessShareLock, true, true) !=
+				LOCKACQUIRE_NOT_AVAIL)
+				return true;
+			LockRelease(&tag, ExclusiveLock, true);
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("extension \"streamiter\" is being dropped by another session")));
+			break;
 		case LOCKACQUIRE_NOT_AVAIL:
 			return false;
 		default:
@@ -69,6 +91,8 @@ siter_job_unlock(int32 id)
 
 	job_tag(&tag, id);
 	LockRelease(&tag, ExclusiveLock, true);
+	extension_tag(&tag);
+	LockRelease(&tag, AccessShareLock, true);
 }
 
 bool

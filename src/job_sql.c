@@ -318,15 +318,18 @@ streamiter_pause(PG_FUNCTION_ARGS)
 	SPI_connect();
 	job = siter_job_get_for_change(name);
 	state = siter_job_state(job->id);
-	if (is_over(job, state) || state == SITER_JOB_CANCELLED ||
-		state == SITER_JOB_PAUSED)
+	if (is_over(job, state) || state == SITER_JOB_CANCELLED)
 		refuse_state(job, "pause", state, NULL);
 	if (job->pause_requested)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job \"%s\" is being paused already", name)));
-	job->pause_requested = true;
-	siter_job_update(job);
+		ereport(NOTICE,
+				(errmsg(state == SITER_JOB_RUNNING ?
+						"job \"%s\" is being paused already" :
+						"job \"%s\" is paused already", name)));
+	else
+	{
+		job->pause_requested = true;
+		siter_job_update(job);
+	}
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -358,14 +361,18 @@ streamiter_cancel(PG_FUNCTION_ARGS)
 	SPI_connect();
 	job = siter_job_get_for_change(name);
 	state = siter_job_state(job->id);
-	if (is_over(job, state) || state == SITER_JOB_CANCELLED)
+	if (is_over(job, state))
 		refuse_state(job, "cancel", state, NULL);
 	if (job->cancel_requested)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job \"%s\" is being cancelled already", name)));
-	job->cancel_requested = true;
-	siter_job_update(job);
+		ereport(NOTICE,
+				(errmsg(state == SITER_JOB_RUNNING ?
+						"job \"%s\" is being cancelled already" :
+						"job \"%s\" has been cancelled already", name)));
+	else
+	{
+		job->cancel_requested = true;
+		siter_job_update(job);
+	}
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -411,7 +418,7 @@ streamiter_drop_job(PG_FUNCTION_ARGS)
 	SiterJob   *job;
 
 	SPI_connect();
-	job = siter_job_get_for_change(name);
+	job = siter_job_get_for_drop(name);
 	refuse_running(job, "drop");
 	siter_job_delete(job);
 	SPI_finish();

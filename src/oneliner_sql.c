@@ -17,10 +17,13 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/ruleutils.h"
 
 #include "compat.h"
 #include "keysql.h"
@@ -43,11 +46,15 @@ static void check_set(const SiterKeyset *keyset, const char *set);
 static void check_filter(const char *filter);
 static char *table_name(Oid table);
 static char *where_clause(const SiterKeyset *keyset, const char *filter);
+static Oid	target_of(const char *statement);
+static void check_columns(const SiterKeyset *keyset, Oid target,
+						  const char *statement);
 static void check_move(Oid table, Oid target);
 static void check_own_partition(Oid table, Oid target, List *targets);
 static void check_swallowing(Relation rel);
 static char *move_columns(const SiterKeyset *keyset, Oid target);
 static List *moved_columns(Relation source, Relation target);
+static char *generation_expression(Relation rel, AttrNumber attno);
 static char *column_list(List *names, const char *qualifier);
 
 char *
@@ -75,22 +82,62 @@ siter_oneliner_move(const SiterKeyset *keyset, Oid target, const char *filter)
 					move_columns(keyset, target));
 }
 
+/* Counts the changes of any table's definition that we have heard of */
+static uint64 table_changes = 1;
+
+static void
+note_change(Datum arg, Oid table)
+{
+	table_changes++;
+}
+
 void
-siter_oneliner_check(const SiterKeyset *keyset, const char *statement)
+siter_oneliner_check(const SiterKeyset *keyset, const char *statement,
+					 SiterOneLinerCheck *check)
+{
+	static bool watching = false;
+	uint64		changes;
+
+	if (!watching)
+		CacheRegisterRelcacheCallback(note_change, (Datum) 0);
+	watching = true;
+
+	/* with these locks, which the batch needs anyhow, nothing changes now */
+	LockRelationOid(keyset->table, RowExclusiveLock);
+	if (OidIsValid(check->target))
+		LockRelationOid(check->target, RowExclusiveLock);
+	if (check->changes == table_changes)
+		return;
+
+	check->target = target_of(statement);
+	changes = table_changes;
+	if (OidIsValid(check->target))
+		check_columns(keyset, check->target, statement);
+	check->changes = changes;
+}
+
+/* Only what moves rows can lose them where they go: there; or InvalidOid */
+static Oid
+target_of(const char *statement)
 {
 	List	   *statements = siter_statement_parse(statement,
 												   RAW_PARSE_DEFAULT);
-	InsertStmt *insert = (InsertStmt *) linitial_node(RawStmt,
-													  statements)->stmt;
-	Oid			target;
+	Node	   *node = linitial_node(RawStmt, statements)->stmt;
+
+	if (!IsA(node, InsertStmt))
+		return InvalidOid;
+	return RangeVarGetRelid(((InsertStmt *) node)->relation,
+							RowExclusiveLock, false);
+}
+
+/* As the statement has them, so they must be */
+static void
+check_columns(const SiterKeyset *keyset, Oid target, const char *statement)
+{
+	size_t		len = strlen(statement);
 	char	   *columns;
 	size_t		columns_len;
-	size_t		len = strlen(statement);
 
-	/* only what moves rows can lose them where they go */
-	if (!IsA(insert, InsertStmt))
-		return;
-	target = RangeVarGetRelid(insert->relation, AccessShareLock, false);
 	check_move(keyset->table, target);
 	columns = move_columns(keyset, target);
 	columns_len = strlen(columns);
@@ -282,7 +329,7 @@ move_columns(const SiterKeyset *keyset, Oid target)
 
 /*
  * Names of the columns that have to be moved: all but those that both tables
- * compute.  Each must be there, and of the same type.
+ * compute alike.  Each must be there, and of the same type.
  */
 static List *
 moved_columns(Relation source, Relation target)
@@ -308,7 +355,9 @@ moved_columns(Relation source, Relation target)
 					 errdetail("It would get lost when rows of table \"%s\" are archived there.",
 							   RelationGetRelationName(source))));
 		to = TupleDescAttr(RelationGetDescr(target), attno - 1);
-		if (from->attgenerated && to->attgenerated)
+		if (from->attgenerated && to->attgenerated &&
+			strcmp(generation_expression(source, i + 1),
+				   generation_expression(target, attno)) == 0)
 			continue;
 		if (to->attgenerated || to->atttypid != from->atttypid ||
 			(to->atttypmod != from->atttypmod && to->atttypmod != -1))
@@ -322,10 +371,27 @@ moved_columns(Relation source, Relation target)
 														from->atttypmod),
 							   format_type_with_typemod(to->atttypid,
 														to->atttypmod),
-							   to->attgenerated ? ", and generated" : "")));
+							   !to->attgenerated ? "" :
+							   from->attgenerated ? ", and computed differently" :
+							   ", and generated"),
+					 to->attgenerated ?
+					 errhint("Make it a plain column in table \"%s\".",
+							 RelationGetRelationName(target)) : 0));
 		names = lappend(names, name);
 	}
 	return names;
+}
+
+/* As it would be written in CREATE TABLE */
+static char *
+generation_expression(Relation rel, AttrNumber attno)
+{
+	char	   *name = RelationGetRelationName(rel);
+	Node	   *expr = build_column_default(rel, attno);
+
+	return deparse_expression(expr,
+							  deparse_context_for(name, RelationGetRelid(rel)),
+							  false, false);
 }
 
 static char *

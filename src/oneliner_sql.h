@@ -34,11 +34,22 @@ extern char *siter_oneliner_delete(const SiterKeyset *keyset,
 extern char *siter_oneliner_move(const SiterKeyset *keyset, Oid target,
 								 const char *filter);
 
+/* What the last look found; all zeroes before the first */
+typedef struct SiterOneLinerCheck
+{
+	Oid			target;			/* where rows are moved to, if they are */
+	uint64		changes;		/* of tables, up to then */
+} SiterOneLinerCheck;
+
 /*
  * Would the statement of a job still lose nothing, now that time has passed?
- * Refused as above, and with 55000 if the columns are others.
+ * Refused as above, and with 55000 if the columns are others.  Locks the
+ * tables as the statement does, so that what is so stays so until the
+ * transaction ends.  Where nothing has changed since the last look, the locks
+ * are all that it costs.
  */
 extern void siter_oneliner_check(const SiterKeyset *keyset,
-								 const char *statement);
+								 const char *statement,
+								 SiterOneLinerCheck *check);
 
 #endif							/* SITER_ONELINER_SQL_H */

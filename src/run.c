@@ -107,6 +107,8 @@ siter_run_check_context(FunctionCallInfo fcinfo)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
 			 errmsg("cannot run a job here, since it commits after each batch"),
+			 siter_runner_is_at_work() ?
+			 errhint("A callback runs within a batch's transaction. CALL it from elsewhere, or let the callback use streamiter.start().") :
 			 IsSubTransaction() ?
 			 errhint("CALL it outside of blocks with an EXCEPTION clause, and of savepoints.") :
 			 IsTransactionBlock() ?
@@ -133,7 +135,8 @@ siter_run_budget(FunctionCallInfo fcinfo, int argno)
 		if (budget.rows < 1)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("max_rows must be at least 1")));
+					 errmsg("max_rows must be at least 1"),
+					 errdetail("A run always gets on, by a batch at the least.")));
 	}
 	if (!PG_ARGISNULL(argno + 2))
 		budget.workers = PG_GETARG_INT32(argno + 2);

@@ -48,6 +48,9 @@
 #define MIN_BACKOFF_MS 50
 #define MAX_BACKOFF_MS 5000
 
+/* Between the begin and the end of a subtransaction, where none can nest */
+static bool at_work = false;
+
 static ErrorData *do_in_subtransaction(SiterRunner *runner, SiterWork work,
 									   bool snapshot);
 static ErrorData *commit(SiterRunner *runner);
@@ -99,6 +102,12 @@ siter_runner_see_present(void)
 		SPI_commit();
 }
 
+bool
+siter_runner_is_at_work(void)
+{
+	return at_work;
+}
+
 ErrorData *
 siter_runner_transact(SiterRunner *runner, SiterWork work, bool snapshot)
 {
@@ -122,6 +131,7 @@ do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
 	PG_TRY();
 	{
 		MemoryContextSwitchTo(runner->attempt_context);
+		at_work = true;
 		CHECK_FOR_INTERRUPTS();
 		work(runner);
 		siter_batch_timer_finish();
@@ -142,6 +152,7 @@ do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
 	}
 	PG_END_TRY();
 
+	at_work = false;
 	MemoryContextSwitchTo(oldcontext);
 	CurrentResourceOwner = oldowner;
 	return error;

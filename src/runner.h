@@ -16,6 +16,9 @@
  */
 extern void siter_runner_see_present(void);
 
+/* Is a piece of work under way in this process, a batch say? */
+extern bool siter_runner_is_at_work(void);
+
 typedef void (*SiterWork) (SiterRunner *runner);
 
 /*

@@ -607,9 +607,9 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 --				ready, stopped,	running		paused		cancelled	finished
 --				failed, crashed										(once)
 --	run			running			notice		notice		notice		notice
---	pause		paused			paused *	-			-			-
+--	pause		paused			paused *	notice		-			-
 --	resume		-				stays **	stopped ***	-			-
---	cancel		cancelled		cancelled *	cancelled	-			-
+--	cancel		cancelled		cancelled *	cancelled	notice		-
 --	reset		ready			-			ready		ready		ready
 --	retry_skipped	ready ***	-			paused		-			ready
 --	drop_job	gone			-			gone		gone		gone
@@ -620,6 +620,9 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 --
 -- A job with recurrence 'repeat' that has finished is like one that stopped:
 -- a run starts its next pass.  finished_with_skips is like finished.
+--
+-- A superuser may drop the jobs of a role that has been dropped, too.  DROP
+-- OWNED and REASSIGN OWNED know nothing of jobs and callbacks.
 CREATE FUNCTION streamiter.pause(name text)
 RETURNS void
 AS 'MODULE_PATHNAME', 'streamiter_pause'
@@ -655,8 +658,8 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 -- run: walk a job, from where it stands to its end or until told to stop.
 --
---	max_duration	stop after the batch that reaches it
---	max_rows		stop after exactly so many rows
+--	max_duration	stop after the batch that reaches it; 0 is one batch
+--	max_rows		stop after exactly so many rows; at least 1
 --	workers			processes in all, this one included: up to 1024 of them share
 --					the slices of the pass.  Fewer where there are no free
 --					background worker slots, with a NOTICE
