@@ -173,7 +173,7 @@ start_cluster() {
 	{
 		printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$WORK'" "port = $PGPORT" "fsync = off" "$@"
 	} >>"$data/postgresql.conf"
-	run_quietly "$BINDIR/pg_ctl" start -s -w ${WRAPPER:+-t 300 -p "$WRAPPER"} -D "$data" -l "$log" ||
+	run_quietly "$BINDIR/pg_ctl" start -s -w -D "$data" -l "$log" ||
 		{ cat "$log" >&2; die "the server did not start"; }
 }
 

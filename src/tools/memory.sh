@@ -1,16 +1,22 @@
 # memory.sh: servers that watch how our module treats memory.  Sourced after
 # lib.sh; what use_checker sets, lib.sh heeds.
 
-# use_checker sanitize|valgrind: has builds and servers after it use that checker
+# use_checker sanitize|valgrind: has builds and servers after it use that checker.
+# A script in the place of postgres starts it; initdb's needs no watching.
 use_checker() {
 	local installed=$BINDIR
 	case $1 in sanitize|valgrind) ;; *) die "unknown checker \"$1\"" ;; esac
 	own_server
 	REPORTS=$WORK/reports
-	WRAPPER=$WORK/watched-postgres
 	"${AS[@]}" mkdir -p "$REPORTS"
-	{ echo '#!/bin/bash'; "$1"; } >"$WRAPPER"
-	chmod 755 "$WRAPPER"
+	mv "$BINDIR/postgres" "$BINDIR/postgres.real"
+	{
+		echo '#!/bin/bash'
+		echo "case \$1 in --boot|--check|--single|-V|--version) exec \"$BINDIR/postgres.real\" \"\$@\" ;; esac"
+		"$1"
+	} >"$BINDIR/postgres"
+	chmod 755 "$BINDIR/postgres"
+	export PGCTLTIMEOUT=300
 }
 
 # AddressSanitizer and UndefinedBehaviorSanitizer, in our module alone: their
@@ -25,7 +31,7 @@ sanitize() {
 		export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:log_path=$REPORTS/address
 		export LSAN_OPTIONS=exitcode=0:print_suppressions=0:suppressions=$TREE/src/tools/lsan.supp
 		export UBSAN_OPTIONS=print_stacktrace=1:log_path=$REPORTS/undefined
-		exec "$BINDIR/postgres" "\$@"
+		exec -a "$BINDIR/postgres" "$BINDIR/postgres.real" "\$@"
 	END
 }
 
@@ -38,7 +44,7 @@ valgrind() {
 	cat <<-END
 		exec /usr/bin/valgrind --quiet --leak-check=no --trace-children=yes --error-limit=no \\
 			--suppressions="$WORK/valgrind.supp" --log-file="$REPORTS/valgrind.%p" \\
-			"$BINDIR/postgres" "\$@"
+			"$BINDIR/postgres.real" "\$@"
 	END
 }
 
