@@ -2,8 +2,10 @@
 
 EXTENSION = streamiter
 MODULE_big = streamiter
+SCRIPT = streamiter--1.0.sql
 OBJS = $(patsubst %.c,%.o,$(filter-out $(XLSX_OTHERS),$(sort $(wildcard src/*.c))))
-DATA = $(sort $(wildcard src/streamiter--*.sql))
+DATA = $(filter-out src/$(SCRIPT),$(sort $(wildcard src/streamiter--*.sql)))
+DATA_built = $(SCRIPT)
 HEADERS = src/streamiter.h
 PGFILEDESC = "streamiter - walk a query in batches, inside the server"
 
@@ -39,6 +41,7 @@ REGRESS = \
 	dry_run \
 	explain_job \
 	export \
+	distributed \
 
 # Export to XLSX needs libxlsxwriter; without it, or with XLSXWRITER=no, the
 # format says so.
@@ -98,6 +101,10 @@ include $(PGXS)
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" streamiter.control)
 src/streamiter.o src/streamiter.bc: override CPPFLAGS += -DSTREAMITER_VERSION='"$(VERSION)"'
 src/streamiter.o src/streamiter.bc: streamiter.control
+
+# The install script, of the files in which it is written.
+$(SCRIPT): $(patsubst %,src/%--1.0.sql,streamiter distributed engines distribute run_parts)
+	cat $^ >$@
 
 # PGXS does not follow includes.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h)

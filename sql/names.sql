@@ -20,10 +20,11 @@ JOIN pg_get_keywords() k ON k.word = named.name
 WHERE k.catcode IN ('R', 'T')
 ORDER BY 1, 2;
 
--- Everything lives in the extension's schema
+-- Everything lives in the extension's schema, or in that of what distributed
+-- jobs are made of, which is not for users
 SELECT pg_describe_object(classid, objid, 0) COLLATE "C" AS elsewhere
 FROM member, pg_identify_object(classid, objid, 0) AS object
-WHERE object.schema <> 'streamiter' AND object.type <> 'schema'
+WHERE object.schema NOT IN ('streamiter', 'streamiter_distributed') AND object.type <> 'schema'
 ORDER BY 1;
 
 -- A function's symbol is its name, or that with a version
