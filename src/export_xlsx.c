@@ -217,6 +217,9 @@ xlsx_end(StreamIterContext *context)
 	int			error_number;
 	ListCell   *lc;
 
+	/* of a sheet without a cell the library writes no rows: we would not know */
+	if (state->next_row == 0)
+		siter_xlsx_write_blank(&state->columns[0], state->worksheet, 0);
 	set_widths(state);
 	foreach(lc, state->sheets)
 		bytes += siter_xlsx_sheet_bytes(lfirst(lc));

@@ -75,7 +75,7 @@ def on_processor(pid):
 
 
 def processor_time(backend, client):
-    """Seconds that the client and all of the server's processes were at work, the ended ones included."""
+    """Seconds that the client, programs that it ran, and all of the server's processes were at work."""
     with open(f"/proc/{backend}/status") as status:
         postmaster = re.search(r"PPid:\s*(\d+)", status.read())[1]
     with open(f"/proc/{postmaster}/task/{postmaster}/children") as children:
@@ -83,7 +83,7 @@ def processor_time(backend, client):
     with open(f"/proc/{postmaster}/stat") as stat:
         ended = stat.read().rpartition(")")[2].split()[13:15]
     return (living + sum(map(int, ended)) / os.sysconf("SC_CLK_TCK")
-            + (time.process_time() if client == os.getpid() else on_processor(client)))
+            + (time.process_time() + sum(os.times()[2:4]) if client == os.getpid() else on_processor(client)))
 
 
 def anonymous_memory(pid):
