@@ -42,6 +42,7 @@ REGRESS = \
 	explain_job \
 	export \
 	distributed \
+	prefetch \
 
 # Export to XLSX needs libxlsxwriter; without it, or with XLSXWRITER=no, the
 # format says so.
@@ -63,6 +64,7 @@ ISOLATION_SPECS = \
 	open_alter \
 	open_writer \
 	locked_keys \
+	prefetch_locked \
 	walk_changes \
 	walk_ddl \
 

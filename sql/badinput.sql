@@ -195,7 +195,7 @@ SELECT pg_temp.refused(format('%L, %L', 'TABLE source', callback)) FROM unnest(A
 	'nowhere(integer)', 'row_f(nothing)', 'row_f(integer, text); SELECT', 'row_f(1, ''x'')', 'row_f(id, name)', 'postgres.public.f(int)', 'a.b.c.d(int)',
 	'set_f(integer, text)', 'table_f(integer, text)', 'aggregate_f(integer)', 'count(*)', 'sum(integer)', 'rank()', 'lag(anyelement)', 'trigger_f()', 'event_f()', 'procedure_f(integer, text)',
 	'few_f(integer)', 'many_f(integer, text, integer)', 'order_f(text, integer)', 'types_f(boolean, text)', 'narrow_f(smallint, text)', 'pair_f(pair)', 'batch_f(integer[], text[])', 'now()',
-	'array_in(cstring, oid, integer)', 'internal_in(cstring)', 'heap_tableam_handler(internal)', 'bthandler(internal)', 'generate_series_int4_support(internal)', 'streamiter.for_each(text, text, integer, record, text, bigint)'
+	'array_in(cstring, oid, integer)', 'internal_in(cstring)', 'heap_tableam_handler(internal)', 'bthandler(internal)', 'generate_series_int4_support(internal)', 'streamiter.for_each(text, text, integer, record, text, bigint, text, text)'
 	]) WITH ORDINALITY c (callback, n) ORDER BY n;
 
 -- registered ones that have gone, or do not fit any more

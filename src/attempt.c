@@ -53,12 +53,14 @@ static void make_callback(SiterRunner *runner);
 static void work_on_keys(SiterRunner *runner);
 static void note_key(TupleTableSlot *slot, void *arg);
 static void work_on_rows(SiterRunner *runner);
+static SiterKey *key_of_row(SiterRunner *runner, int row);
 static void check_neighbours(SiterRunner *runner, StreamIterBatch *batch);
-static void call(SiterRunner *runner, SiterWalk *walk, int nrows);
+static StreamIterBatch *take_related(SiterRunner *runner, SiterWalk *walk);
+static void call(SiterRunner *runner, SiterWalk *walk, StreamIterBatch *batch,
+				 int nrows);
 static void fire_deferred_triggers(void);
 static void check_role(SiterRunner *runner);
 static void save_position(SiterRunner *runner);
-static void set_total(SiterRunner *runner, const SiterKey *upper);
 static bool narrow_to_bad_row(SiterRunner *runner, SiterRange *range);
 static Datum bad_row_as_jsonb(SiterRunner *runner);
 
@@ -281,6 +283,8 @@ work_on_rows(SiterRunner *runner)
 								false);
 
 	attempt->phase = SITER_PHASE_READ;
+	if (runner->callback.prefetch != NULL)
+		siter_prefetch_make_room(walk);
 	(void) siter_walk_fetch(walk);
 	batch = attempt->batch = &walk->batch;
 
@@ -290,12 +294,16 @@ work_on_rows(SiterRunner *runner)
 	attempt->nrows = Min(batch->nrows, runner->limit);
 	if (attempt->nrows > 0)
 	{
-		attempt->first =
-			siter_key_from_slot(keyset, streamiter_batch_row(batch, 0), false);
-		attempt->last =
-			siter_key_from_slot(keyset,
-								streamiter_batch_row(batch, attempt->nrows - 1),
-								false);
+		attempt->first = key_of_row(runner, 0);
+		attempt->last = key_of_row(runner, attempt->nrows - 1);
+	}
+
+	attempt->batch = take_related(runner, walk);
+	if (attempt->batch->nrows < attempt->nrows)
+	{
+		attempt->nrows = attempt->batch->nrows;
+		attempt->last = key_of_row(runner, attempt->nrows - 1);
+		end = NULL;
 	}
 
 	attempt->position = attempt->last;
@@ -305,10 +313,20 @@ work_on_rows(SiterRunner *runner)
 	else if (walk->exhausted)
 		attempt->position = end;
 
-	call(runner, walk, attempt->nrows);
+	call(runner, walk, attempt->batch, attempt->nrows);
 	ExecClearTuple(batch->slot);
+	ExecClearTuple(attempt->batch->slot);
 	attempt->batch = NULL;
 	siter_walk_close(walk);
+}
+
+static SiterKey *
+key_of_row(SiterRunner *runner, int row)
+{
+	return siter_key_from_slot(runner->keyset,
+							   streamiter_batch_row(runner->attempt.batch,
+													row),
+							   false);
 }
 
 /* Where the catalog does not say that keys are unique, look */
@@ -331,8 +349,32 @@ check_neighbours(SiterRunner *runner, StreamIterBatch *batch)
 	}
 }
 
+/*
+ * The rows of the attempt as the callback gets them: where there is a prefetch,
+ * with their related rows.  There may be so many of these that only the first
+ * of the rows come with them, to be a batch of their own.
+ */
+static StreamIterBatch *
+take_related(SiterRunner *runner, SiterWalk *walk)
+{
+	SiterAttempt *attempt = &runner->attempt;
+	bool		see_present = runner->job->lock_rows;
+	StreamIterBatch *batch;
+
+	if (runner->callback.prefetch == NULL || attempt->nrows == 0)
+		return &walk->batch;
+	attempt->phase = SITER_PHASE_CALL;
+	if (see_present)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	batch = siter_prefetch_rows(runner->callback.prefetch, walk, 0,
+								attempt->nrows);
+	if (see_present)
+		PopActiveSnapshot();
+	return batch;
+}
+
 static void
-call(SiterRunner *runner, SiterWalk *walk, int nrows)
+call(SiterRunner *runner, SiterWalk *walk, StreamIterBatch *batch, int nrows)
 {
 	SiterAttempt *attempt = &runner->attempt;
 	SiterCallback *callback = runner->callback.callback;
@@ -347,7 +389,7 @@ call(SiterRunner *runner, SiterWalk *walk, int nrows)
 
 	oldcontext = MemoryContextSwitchTo(walk->row_context);
 	if (callback->call_row == NULL)
-		callback->call_batch(callback, &walk->batch, 0, nrows);
+		callback->call_batch(callback, batch, 0, nrows);
 	else
 	{
 		for (attempt->row = 0; attempt->row < nrows; attempt->row++)
@@ -355,8 +397,7 @@ call(SiterRunner *runner, SiterWalk *walk, int nrows)
 			CHECK_FOR_INTERRUPTS();
 			callback->context.row_number = rows_before + attempt->row + 1;
 			if (!callback->call_row(callback,
-									streamiter_batch_row(&walk->batch,
-														 attempt->row)))
+									streamiter_batch_row(batch, attempt->row)))
 				attempt->count.not_called++;
 			MemoryContextReset(walk->row_context);
 		}
@@ -495,8 +536,10 @@ siter_attempt_retry(SiterRunner *runner)
 				siter_range_open(runner->keyset, &range, 1, false);
 			if (walk != NULL)
 			{
+				if (runner->callback.prefetch != NULL)
+					siter_prefetch_make_room(walk);
 				if (siter_walk_fetch(walk))
-					call(runner, walk, 1);
+					call(runner, walk, take_related(runner, walk), 1);
 				siter_walk_close(walk);
 			}
 		}
@@ -611,10 +654,7 @@ siter_attempt_locate_failure(SiterRunner *runner)
 	Datum		last_text = (Datum) 0;
 
 	if (attempt->row >= 0 && attempt->batch != NULL)
-		first = last = siter_key_from_slot(keyset,
-										   streamiter_batch_row(attempt->batch,
-																attempt->row),
-										   false);
+		first = last = key_of_row(runner, attempt->row);
 	if (first == NULL)
 		first = last = runner->window;
 
@@ -645,56 +685,4 @@ siter_attempt_locate_failure(SiterRunner *runner)
 	if (context != NULL)
 		pfree(context);
 	MemoryContextSwitchTo(oldcontext);
-}
-
-void
-siter_attempt_begin_pass(SiterRunner *runner)
-{
-	int			nestlevel = siter_attempt_enter(runner);
-	SiterRange	all = {NULL, NULL};
-	SiterKey   *upper;
-	Datum		upper_text = (Datum) 0;
-
-	siter_range_check_nulls(runner->keyset);
-	upper = siter_range_last(runner->keyset, &all);
-	if (upper != NULL)
-		upper_text = siter_key_encode(runner->keyset, upper);
-
-	runner->attempt.phase = SITER_PHASE_SAVE;
-	siter_ledger_begin_pass(runner->job, &runner->run, upper_text,
-							upper == NULL);
-	set_total(runner, upper);
-	siter_attempt_leave(runner, nestlevel);
-}
-
-/*
- * How many rows the pass will come to.  It stays as it is, right or wrong, so
- * that the percentage cannot fall.
- */
-static void
-set_total(SiterRunner *runner, const SiterKey *upper)
-{
-	SiterRange	range = {NULL, upper};
-
-	if (upper == NULL)
-		siter_ledger_set_total(&runner->run, 0, true);
-	else if (siter_exact_totals)
-		siter_ledger_set_total(&runner->run,
-							   siter_range_count(runner->keyset, &range),
-							   true);
-	else
-		siter_ledger_set_total(&runner->run,
-							   (int64) Min(siter_range_estimate(runner->keyset,
-																&range),
-										   SITER_MAX_ESTIMATE),
-							   false);
-}
-
-void
-siter_attempt_end_pass(SiterRunner *runner)
-{
-	int			nestlevel = siter_attempt_enter(runner);
-
-	siter_range_check_nulls(runner->keyset);
-	siter_attempt_leave(runner, nestlevel);
 }

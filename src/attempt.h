@@ -145,9 +145,6 @@ extern void siter_attempt_retry(SiterRunner *runner);
 /* That went wrong again, with runner->bad_error */
 extern void siter_attempt_skip_again(SiterRunner *runner);
 
-/* The largest key, where the new pass is going to end */
-extern void siter_attempt_begin_pass(SiterRunner *runner);
-
 /*
  * After an error: where it happened.  Sets failed_first and failed_last, and
  * adds a line to the error's context.
@@ -156,8 +153,5 @@ extern void siter_attempt_locate_failure(SiterRunner *runner);
 
 /* The first key that is left becomes the window; NULL if there is none */
 extern void siter_attempt_find_window(SiterRunner *runner);
-
-/* NULL keys that came in meanwhile; after the last batch */
-extern void siter_attempt_end_pass(SiterRunner *runner);
 
 #endif							/* SITER_ATTEMPT_H */

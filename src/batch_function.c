@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
@@ -48,7 +49,8 @@ typedef struct BatchFunction
 {
 	SiterCallback base;
 	int			narrays;
-	SiterArray *arrays;			/* one for each column, or one of rows */
+	SiterArray *arrays;			/* one for each column, or one of rows and
+								 * maybe one of their related rows */
 	ExprState  *row;			/* makes a row of a batch's row; NULL if there
 								 * is an array for each column */
 	ExprState  *call;
@@ -58,7 +60,8 @@ typedef struct BatchFunction
 
 static FunctionInfo *load_function(Oid oid);
 static bool takes_columns(const FunctionInfo *function, TupleDesc tupdesc);
-static Expr *takes_rows(const FunctionInfo *function, TupleDesc tupdesc);
+static Expr *takes_rows(const FunctionInfo *function, TupleDesc tupdesc,
+						int row_natts);
 static void refuse_columns(const SiterCallbackDef *def, TupleDesc tupdesc);
 static TupleDesc describe_arrays(BatchFunction *batch_function,
 								 TupleDesc tupdesc);
@@ -85,11 +88,15 @@ siter_batch_function_prepare(const SiterCallbackDef *def, TupleDesc tupdesc)
 		for (int i = 0; i < tupdesc->natts; i++)
 			siter_array_init_column(&result->arrays[i], tupdesc, i + 1);
 	}
-	else if ((row = takes_rows(function, tupdesc)) != NULL)
+	else if ((row = takes_rows(function, tupdesc,
+							   siter_callback_row_natts(def, tupdesc))) != NULL)
 	{
-		result->narrays = 1;
-		result->arrays = palloc_object(SiterArray);
+		result->narrays = def->related ? 2 : 1;
+		result->arrays = palloc_array(SiterArray, result->narrays);
 		siter_array_init(&result->arrays[0], exprType((Node *) row), "rows");
+		if (def->related)
+			siter_array_init_column(&result->arrays[1], tupdesc,
+									tupdesc->natts);
 		assign_expr_collations(NULL, (Node *) row);
 		result->row = ExecInitExpr(expression_planner(row), NULL);
 	}
@@ -159,18 +166,26 @@ takes_columns(const FunctionInfo *function, TupleDesc tupdesc)
 						   COERCION_IMPLICIT);
 }
 
-/* If it takes one array of rows: the expression for such a row, else NULL */
+/*
+ * If it takes one array of rows, and one of related rows where there are any:
+ * the expression for such a row, else NULL
+ */
 static Expr *
-takes_rows(const FunctionInfo *function, TupleDesc tupdesc)
+takes_rows(const FunctionInfo *function, TupleDesc tupdesc, int row_natts)
 {
+	int			nargs = 1 + tupdesc->natts - row_natts;
+	Oid			related = JSONBARRAYOID;
 	Oid			element_type;
 
-	if (function->nargs == 0 || !has_defaults(function, 1))
+	if (!has_defaults(function, nargs))
+		return NULL;
+	if (nargs > 1 && !can_coerce_type(1, &related, &function->argtypes[1],
+									  COERCION_IMPLICIT))
 		return NULL;
 	element_type = get_base_element_type(function->argtypes[0]);
 	if (!OidIsValid(element_type) || !type_is_rowtype(element_type))
 		return NULL;
-	return siter_columns_as_row(tupdesc, element_type);
+	return siter_columns_as_row(tupdesc, row_natts, element_type);
 }
 
 /* "(bigint[], text[])", or NULL and in *attno the column without arrays */
@@ -210,6 +225,9 @@ refuse_columns(const SiterCallbackDef *def, TupleDesc tupdesc)
 				 errdetail("The query returns %s, the function is %s.",
 						   siter_columns_describe(tupdesc),
 						   format_procedure(def->function)),
+				 def->related ?
+				 errhint("Use a function of one array for each column, %s, the last for the related rows; or of two, one of a composite type that has the other columns, and jsonb[].",
+						 arrays) :
 				 errhint("Use a function of one array for each column, %s, or of one array of rows, an array of a composite type that has these columns.",
 						 arrays)));
 
@@ -296,7 +314,11 @@ call_batch(SiterCallback *callback, StreamIterBatch *batch,
 
 	ExecClearTuple(slot);
 	if (function->row != NULL)
+	{
 		slot->tts_values[0] = collect_rows(function, batch, first, nrows);
+		siter_array_collect(&function->arrays[1], function->narrays - 1,
+							batch, first, nrows, &slot->tts_values[1]);
+	}
 	else
 		siter_array_collect(function->arrays, function->narrays,
 							batch, first, nrows, slot->tts_values);

@@ -24,7 +24,8 @@ typedef struct BatchStatement
 	Datum	   *values;			/* and where the statement wants them */
 } BatchStatement;
 
-static const char *describe_params(TupleDesc tupdesc);
+static const char *describe_params(const SiterCallbackDef *def,
+								   TupleDesc tupdesc);
 static void call_batch(SiterCallback *callback, StreamIterBatch *batch,
 					   int first, int nrows);
 
@@ -51,7 +52,7 @@ siter_statement_prepare(const SiterCallbackDef *def, TupleDesc tupdesc)
 	result->base.call_batch = call_batch;
 	result->statement = siter_statement_plan(def->name, def->statement,
 											 natts, params,
-											 describe_params(tupdesc));
+											 describe_params(def, tupdesc));
 	result->arrays = palloc_array(SiterArray, Max(natts, 1));
 	for (int i = 0; i < natts; i++)
 	{
@@ -65,8 +66,11 @@ siter_statement_prepare(const SiterCallbackDef *def, TupleDesc tupdesc)
 }
 
 static const char *
-describe_params(TupleDesc tupdesc)
+describe_params(const SiterCallbackDef *def, TupleDesc tupdesc)
 {
+	if (def->related)
+		return psprintf(_("$n is the array of the values of column n, and $%d is that of the related rows."),
+						tupdesc->natts);
 	return psprintf(ngettext("$n is the array of the values of column n, and the source has %d column.",
 							 "$n is the array of the values of column n, and the source has %d columns.",
 							 tupdesc->natts),

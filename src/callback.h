@@ -32,11 +32,20 @@ typedef struct SiterCallbackDef
 	SiterCallbackKind kind;
 	Oid			function;		/* InvalidOid for statements */
 	const char *statement;		/* NULL for functions */
+	bool		related;		/* the last column is none of the source's,
+								 * but related rows; whoever drives sets it */
 
 	/* A native callback of our own, which no handler has to be asked for */
 	const StreamIterCallbackRoutine *routine;
 	void	   *private_data;	/* for "begin" to find */
 } SiterCallbackDef;
+
+/* How many columns are the source's own, and make up a whole row */
+static inline int
+siter_callback_row_natts(const SiterCallbackDef *def, TupleDesc tupdesc)
+{
+	return def->related ? tupdesc->natts - 1 : tupdesc->natts;
+}
 
 typedef struct SiterCallback SiterCallback;
 
@@ -99,9 +108,10 @@ extern SiterCallbackDef *siter_callback_resolve(const char *name);
 extern void siter_callback_check_function(Oid function, const char *name);
 
 /*
- * Match a callback with the columns of a source.  Everything lives in
- * CurrentMemoryContext.  SPI must be connected.  Errors: 42804 where the
- * columns do not fit, before any row is read.
+ * Match a callback with the columns of a source; where there are related rows,
+ * their array is the last of them.  Everything lives in CurrentMemoryContext.
+ * SPI must be connected.  Errors: 42804 where the columns do not fit, before
+ * any row is read.
  */
 extern SiterCallback *siter_callback_prepare(const SiterCallbackDef *def,
 											 TupleDesc tupdesc,

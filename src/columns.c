@@ -44,11 +44,11 @@ coerce_column(TupleDesc tupdesc, int attno, Oid type, int32 typmod)
 
 /* A row of anonymous type: what ROW(a, b, c) is */
 static Expr *
-columns_as_record(TupleDesc tupdesc)
+columns_as_record(TupleDesc tupdesc, int natts)
 {
 	RowExpr    *row = makeNode(RowExpr);
 
-	for (int attno = 1; attno <= tupdesc->natts; attno++)
+	for (int attno = 1; attno <= natts; attno++)
 	{
 		char	   *name = NameStr(TupleDescAttr(tupdesc, attno - 1)->attname);
 
@@ -62,7 +62,7 @@ columns_as_record(TupleDesc tupdesc)
 }
 
 Expr *
-siter_columns_as_row(TupleDesc tupdesc, Oid row_type)
+siter_columns_as_row(TupleDesc tupdesc, int natts, Oid row_type)
 {
 	RowExpr    *row;
 	TupleDesc	rowdesc;
@@ -71,7 +71,7 @@ siter_columns_as_row(TupleDesc tupdesc, Oid row_type)
 	bool		fits = true;
 
 	if (row_type == RECORDOID)
-		return columns_as_record(tupdesc);
+		return columns_as_record(tupdesc, natts);
 
 	row = makeNode(RowExpr);
 	rowdesc = lookup_rowtype_tupdesc(base_type, -1);
@@ -82,14 +82,14 @@ siter_columns_as_row(TupleDesc tupdesc, Oid row_type)
 
 		if (att->attisdropped)
 			arg = (Expr *) makeNullConst(INT4OID, -1, InvalidOid);
-		else if (attno < tupdesc->natts)
+		else if (attno < natts)
 			arg = coerce_column(tupdesc, ++attno, att->atttypid,
 								att->atttypmod);
 		fits = (arg != NULL);
 		row->args = lappend(row->args, arg);
 	}
 	ReleaseTupleDesc(rowdesc);
-	if (!fits || attno != tupdesc->natts)
+	if (!fits || attno != natts)
 		return NULL;
 
 	row->row_typeid = base_type;
@@ -102,6 +102,24 @@ siter_columns_as_row(TupleDesc tupdesc, Oid row_type)
 										 COERCION_IMPLICIT,
 										 COERCE_IMPLICIT_CAST, -1, false);
 	return (Expr *) row;
+}
+
+bool
+siter_columns_same(TupleDesc a, TupleDesc b)
+{
+	if (a->natts != b->natts)
+		return false;
+	for (int i = 0; i < a->natts; i++)
+	{
+		Form_pg_attribute att_a = TupleDescAttr(a, i);
+		Form_pg_attribute att_b = TupleDescAttr(b, i);
+
+		if (att_a->atttypid != att_b->atttypid ||
+			att_a->attcollation != att_b->attcollation ||
+			strcmp(NameStr(att_a->attname), NameStr(att_b->attname)) != 0)
+			return false;
+	}
+	return true;
 }
 
 char *

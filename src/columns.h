@@ -18,13 +18,16 @@
 extern Expr *siter_column_var(TupleDesc tupdesc, int attno);
 
 /*
- * All columns, in order, as one row of a composite type (dropped attributes
- * become NULL) or of type record; NULL if they do not fit.
+ * The first "natts" columns, in order, as one row of a composite type (dropped
+ * attributes become NULL) or of type record; NULL if they do not fit.
  */
-extern Expr *siter_columns_as_row(TupleDesc tupdesc, Oid row_type);
+extern Expr *siter_columns_as_row(TupleDesc tupdesc, int natts, Oid row_type);
 
 /* "(bigint, text)", for messages */
 extern char *siter_columns_describe(TupleDesc tupdesc);
+
+/* Have they the same names, types and collations? */
+extern bool siter_columns_same(TupleDesc a, TupleDesc b);
 
 /* The column's number if the expression just passes it on, else 0 */
 extern int	siter_column_number(Expr *expr);

@@ -29,6 +29,7 @@
 #include "guc.h"
 #include "job_lock.h"
 #include "options.h"
+#include "pass.h"
 #include "range.h"
 #include "runner.h"
 
@@ -116,7 +117,7 @@ try_job(DryRun *dry, const char *name)
 	siter_ledger_begin_run(runner->job, &runner->run);
 	siter_attempt_validate(runner);
 	if (runner->run.new_pass)
-		siter_attempt_begin_pass(runner);
+		siter_pass_begin(runner);
 	try_slices(dry);
 	siter_job_callback_drop(&runner->callback, true);
 }

@@ -35,7 +35,7 @@ static SiterRange range_of(SiterKeyset *keyset, const SiterSlice *slice);
 static List *slices_of(SiterJob *job);
 static void explain_callback(StringInfo buf, const SiterJob *job,
 							 const SiterKeyset *keyset,
-							 const SiterCallbackDef *def);
+							 SiterCallbackDef *def);
 static void append_indented(StringInfo buf, const char *text);
 
 Datum
@@ -147,7 +147,7 @@ range_of(SiterKeyset *keyset, const SiterSlice *slice)
 
 static void
 explain_callback(StringInfo buf, const SiterJob *job,
-				 const SiterKeyset *keyset, const SiterCallbackDef *def)
+				 const SiterKeyset *keyset, SiterCallbackDef *def)
 {
 	static const char *const kinds[] = {
 		[SITER_ROW_FUNCTION] = "calls for each row",
@@ -156,9 +156,20 @@ explain_callback(StringInfo buf, const SiterJob *job,
 		[SITER_RANGE_STATEMENT] = "runs, with its first and last key",
 		[SITER_NATIVE] = "hands its rows to",
 	};
+	SiterPrefetch *prefetch = NULL;
+	TupleDesc	tupdesc = siter_job_callback_columns(job, keyset, def,
+													 &prefetch);
 	SiterStatementParam *params;
 	int			nparams;
 
+	if (prefetch != NULL)
+	{
+		appendStringInfo(buf, "Then it prefetches, by the keys in \"%s\":\n",
+						 job->prefetch.key);
+		append_indented(buf, job->prefetch.query);
+		appendStringInfoString(buf, "Plan, whatever the keys:\n");
+		append_indented(buf, siter_prefetch_explain(prefetch));
+	}
 	appendStringInfo(buf, "Then it %s:\n", kinds[def->kind]);
 	if (def->statement == NULL)
 	{
@@ -167,7 +178,7 @@ explain_callback(StringInfo buf, const SiterJob *job,
 	}
 
 	nparams = def->kind == SITER_RANGE_STATEMENT ?
-		2 * keyset->ncolumns : keyset->tupdesc->natts;
+		2 * keyset->ncolumns : tupdesc->natts;
 	params = palloc0_array(SiterStatementParam, Max(nparams, 1));
 	for (int i = 0; i < nparams; i++)
 	{
@@ -181,9 +192,8 @@ explain_callback(StringInfo buf, const SiterJob *job,
 		}
 		else
 		{
-			params[i].type = siter_array_column_type(keyset->tupdesc, i + 1);
-			params[i].collation =
-				TupleDescAttr(keyset->tupdesc, i)->attcollation;
+			params[i].type = siter_array_column_type(tupdesc, i + 1);
+			params[i].collation = TupleDescAttr(tupdesc, i)->attcollation;
 		}
 	}
 	append_indented(buf, def->statement);

@@ -42,6 +42,19 @@ fuse_callback(PlannedStmt *plan, void *arg)
 		callback->fused = callback->fuse(callback, plan);
 }
 
+static SiterWalk *
+open_walk(const SiterSource *source, int chunk_size, SiterPump *pump)
+{
+	bool		may_fuse = !pump->skip_errors && pump->prefetch == NULL;
+	SiterWalk  *walk;
+
+	walk = siter_walk_open(source, chunk_size,
+						   may_fuse ? fuse_callback : NULL, pump->callback);
+	if (pump->prefetch != NULL)
+		siter_prefetch_make_room(walk);
+	return walk;
+}
+
 /* Other sessions may look on */
 static void
 run_shown(SiterPump *pump, const char *callback)
@@ -93,10 +106,13 @@ streamiter_for_each(PG_FUNCTION_ARGS)
 	char	   *query = siter_option_text(fcinfo, 0, "query");
 	char	   *callback = siter_option_text(fcinfo, 1, "callback");
 	int			chunk_size = siter_option_chunk_size(fcinfo, 2);
+	SiterPrefetchText related = siter_option_prefetch(fcinfo, 6);
 	char	   *on_error = siter_option_text(fcinfo, 4, "on_error");
 	SiterArgs	args = {0};
 	SiterPump	pump = {0};
 	SiterSource *source;
+	SiterCallbackDef *def;
+	TupleDesc	tupdesc;
 	instr_time	start;
 	Datum		result;
 	MemoryContext oldcontext = CurrentMemoryContext;
@@ -109,12 +125,18 @@ streamiter_for_each(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	source = siter_source_prepare(query, &args, 0);
-	pump.callback = siter_callback_prepare(siter_callback_resolve(callback),
-										   source->tupdesc, chunk_size,
+	def = siter_callback_resolve(callback);
+	tupdesc = source->tupdesc;
+	if (related.query != NULL)
+	{
+		pump.prefetch = siter_prefetch_prepare(related.query, related.key,
+											   tupdesc);
+		tupdesc = siter_prefetch_tupdesc(pump.prefetch);
+		def->related = true;
+	}
+	pump.callback = siter_callback_prepare(def, tupdesc, chunk_size,
 										   source->query);
-	pump.walk = siter_walk_open(source, chunk_size,
-								pump.skip_errors ? NULL : fuse_callback,
-								pump.callback);
+	pump.walk = open_walk(source, chunk_size, &pump);
 	run_shown(&pump, callback);
 
 	/* the result must outlive what SPI_finish() frees */

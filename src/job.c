@@ -49,7 +49,8 @@ const char *const siter_job_state_names[] = {
 	" allow_slow_plan, batch_pause, lock_timeout, max_retries, search_path," \
 	" timezone, datestyle, intervalstyle, source_fingerprint," \
 	" callback_fingerprint, pause_requested, cancel_requested," \
-	" last_forgotten_run, revision, " SITER_PACE_COLUMNS
+	" last_forgotten_run, revision, prefetch, prefetch_key, " \
+	SITER_PACE_COLUMNS
 
 enum
 {
@@ -59,7 +60,8 @@ enum
 	JOB_BATCH_PAUSE, JOB_LOCK_TIMEOUT, JOB_MAX_RETRIES, JOB_SEARCH_PATH,
 	JOB_TIMEZONE, JOB_DATESTYLE, JOB_INTERVALSTYLE, JOB_SOURCE_FINGERPRINT,
 	JOB_CALLBACK_FINGERPRINT, JOB_PAUSE_REQUESTED, JOB_CANCEL_REQUESTED,
-	JOB_LAST_FORGOTTEN_RUN, JOB_REVISION, JOB_PACE
+	JOB_LAST_FORGOTTEN_RUN, JOB_REVISION, JOB_PREFETCH, JOB_PREFETCH_KEY,
+	JOB_PACE
 };
 
 static SiterTableStatement find_job = {
@@ -118,18 +120,19 @@ static SiterTableStatement insert_job = {
 	"  recurrence, lock_rows, wait_for_writers, allow_slow_plan, batch_pause,"
 	"  lock_timeout, max_retries, search_path, timezone, datestyle,"
 	"  intervalstyle, source_fingerprint, callback_fingerprint,"
-	"  " SITER_PACE_COLUMNS ")"
+	"  prefetch, prefetch_key, " SITER_PACE_COLUMNS ")"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
 	"  $14 OPERATOR(pg_catalog.*) interval '1 ms',"
 	"  $15 OPERATOR(pg_catalog.*) interval '1 ms',"
 	"  $16, $17, $18, $19, $20, $21, $22,"
-	"  $23, $24, $25, $26, $27, $28, $29, $30)"
+	"  $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)"
 	" ON CONFLICT (owner, name) DO NOTHING"
 	" RETURNING id",
-	22 + SITER_NPACE_SETTINGS,
+	24 + SITER_NPACE_SETTINGS,
 	{OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, TEXTOID,
 		INT8OID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, FLOAT8OID, FLOAT8OID,
 		INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+		TEXTOID, TEXTOID,
 	SITER_PACE_TYPES}
 };
 
@@ -376,6 +379,8 @@ job_from_row(void)
 	job->cancel_requested = siter_table_bool(0, JOB_CANCEL_REQUESTED);
 	job->last_forgotten_run = siter_table_int64(0, JOB_LAST_FORGOTTEN_RUN);
 	job->revision = siter_table_int64(0, JOB_REVISION);
+	job->prefetch.query = siter_table_text(0, JOB_PREFETCH);
+	job->prefetch.key = siter_table_text(0, JOB_PREFETCH_KEY);
 	siter_pace_settings_from_row(&job->pace, JOB_PACE);
 
 	MemoryContextSwitchTo(oldcontext);
@@ -454,6 +459,8 @@ siter_job_insert(SiterJob *job)
 	values[n++] = siter_table_text_param(job->intervalstyle);
 	values[n++] = siter_table_text_param(job->source_fingerprint);
 	values[n++] = siter_table_text_param(job->callback_fingerprint);
+	values[n++] = siter_table_text_param(job->prefetch.query);
+	values[n++] = siter_table_text_param(job->prefetch.key);
 	siter_pace_settings_to_params(&job->pace, &values[n]);
 	Assert(n + SITER_NPACE_SETTINGS == insert_job.nparams);
 

@@ -9,6 +9,7 @@
 #define SITER_JOB_H
 
 #include "nodes/pg_list.h"
+#include "options.h"
 #include "pace_settings.h"
 #include "postgres_ext.h"
 
@@ -28,6 +29,7 @@ typedef struct SiterJob
 	char	   *callback;
 	char	   *statement;		/* a range statement of its own, or NULL */
 	List	   *key;			/* of char *, column names */
+	SiterPrefetchText prefetch; /* of related rows */
 
 	/* settings */
 	int			chunk_size;		/* 0: the setting streamiter.chunk_size */

@@ -36,6 +36,20 @@ siter_job_callback_resolve(const SiterJob *job)
 	return def;
 }
 
+TupleDesc
+siter_job_callback_columns(const SiterJob *job, const SiterKeyset *keyset,
+						   SiterCallbackDef *def, SiterPrefetch **prefetch)
+{
+	if (job->prefetch.query == NULL)
+		return keyset->tupdesc;
+	def->related = true;
+	if (*prefetch == NULL)
+		*prefetch = siter_prefetch_prepare(job->prefetch.query,
+										   job->prefetch.key,
+										   keyset->tupdesc);
+	return siter_prefetch_tupdesc(*prefetch);
+}
+
 void
 siter_job_callback_make(SiterJobCallback *cb, const SiterJob *job,
 						const SiterKeyset *keyset, int limit)
@@ -43,6 +57,7 @@ siter_job_callback_make(SiterJobCallback *cb, const SiterJob *job,
 	uint64		version = siter_registry_version();
 	SiterCallbackDef *def;
 	MemoryContext oldcontext;
+	TupleDesc	tupdesc;
 
 	if (job->statement != NULL)
 		siter_oneliner_check(keyset, job->statement, &cb->check);
@@ -76,9 +91,12 @@ siter_job_callback_make(SiterJobCallback *cb, const SiterJob *job,
 
 	cb->callback = NULL;
 	cb->range = NULL;
+	oldcontext = MemoryContextSwitchTo(cb->context);
+	tupdesc = siter_job_callback_columns(job, keyset, def, &cb->prefetch);
+	MemoryContextSwitchTo(oldcontext);
 	if (def->kind == SITER_ROW_FUNCTION || def->kind == SITER_BATCH_FUNCTION)
 	{
-		cb->callback = siter_callback_prepare(def, keyset->tupdesc, limit,
+		cb->callback = siter_callback_prepare(def, tupdesc, limit,
 											  job->name);
 		return;
 	}
@@ -88,7 +106,7 @@ siter_job_callback_make(SiterJobCallback *cb, const SiterJob *job,
 	if (def->kind == SITER_RANGE_STATEMENT)
 		cb->range = siter_range_statement_prepare(def, keyset);
 	else
-		cb->callback = siter_callback_prepare(def, keyset->tupdesc, limit,
+		cb->callback = siter_callback_prepare(def, tupdesc, limit,
 											  pstrdup(job->name));
 	MemoryContextSwitchTo(oldcontext);
 	cb->keep = true;

@@ -11,6 +11,7 @@
 #include "callback.h"
 #include "job.h"
 #include "oneliner_sql.h"
+#include "prefetch.h"
 #include "range_statement.h"
 #include "storage/itemptr.h"
 
@@ -20,6 +21,7 @@ typedef struct SiterJobCallback
 	MemoryContext context;		/* of what outlives a batch */
 	SiterCallback *callback;
 	SiterRangeStatement *range; /* instead, for range statements */
+	SiterPrefetch *prefetch;	/* of the rows' related ones, or NULL */
 	bool		keep;			/* it may be used again */
 
 	/* what the fingerprint was last compared for */
@@ -36,11 +38,21 @@ typedef struct SiterJobCallback
 extern SiterCallbackDef *siter_job_callback_resolve(const SiterJob *job);
 
 /*
+ * The columns that the callback is given: the source's, and the related rows
+ * where there is a prefetch, which then is prepared as well.
+ */
+extern TupleDesc siter_job_callback_columns(const SiterJob *job,
+											const SiterKeyset *keyset,
+											SiterCallbackDef *def,
+											SiterPrefetch **prefetch);
+
+/*
  * The callback for this batch, of at most "limit" rows.  A function is looked
  * up, locked and checked anew each time, as dropping it or taking the right to
  * call it must take effect; it is allocated in CurrentMemoryContext.  The
  * plans of statements take care of that by themselves, and a native callback
- * has begun its walk and goes on with it: they stay in their own context.
+ * has begun its walk and goes on with it: they stay in their own context, and
+ * so does the prefetch.
  *
  * Errors: those of siter_callback_resolve() and siter_callback_prepare();
  * 55000 when it is not what it was when the job was created.

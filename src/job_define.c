@@ -73,11 +73,20 @@ static char *
 check_callback(const SiterJob *job, SiterKeyset *keyset)
 {
 	SiterCallbackDef *def = siter_job_callback_resolve(job);
+	SiterPrefetch *prefetch = NULL;
+	TupleDesc	tupdesc;
 
+	if (job->prefetch.query != NULL && def->kind == SITER_RANGE_STATEMENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("prefetch is of no use with a range statement"),
+				 errdetail("The statement is given the first and the last key of each batch, and no rows."),
+				 errhint("Let the statement join the related rows.")));
+	tupdesc = siter_job_callback_columns(job, keyset, def, &prefetch);
 	if (def->kind == SITER_RANGE_STATEMENT)
 		(void) siter_range_statement_prepare(def, keyset);
 	else if (def->kind != SITER_NATIVE)
-		(void) siter_callback_prepare(def, keyset->tupdesc, 1, job->name);
+		(void) siter_callback_prepare(def, tupdesc, 1, job->name);
 
 	if (job->lock_rows)
 	{

@@ -56,6 +56,7 @@ static const char *const setting_names[] = {
 /* Arguments of create_job before its settings, and of alter_job */
 #define CREATE_KEY 3
 #define CREATE_SETTINGS 4
+#define CREATE_PREFETCH (CREATE_SETTINGS + NSETTINGS)
 #define ALTER_CALLBACK 1
 #define ALTER_SETTINGS 2
 #define ALTER_UNSET (ALTER_SETTINGS + NSETTINGS)
@@ -202,6 +203,8 @@ streamiter_create_job(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("%s must not be NULL", setting_names[i])));
 	}
+
+	job->prefetch = siter_option_prefetch(fcinfo, CREATE_PREFETCH);
 
 	SPI_connect();
 	siter_job_define(job);

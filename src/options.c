@@ -112,3 +112,21 @@ siter_option_key(FunctionCallInfo fcinfo, int argno)
 				 errhint("NULL stands for the primary key.")));
 	return key;
 }
+
+SiterPrefetchText
+siter_option_prefetch(FunctionCallInfo fcinfo, int argno)
+{
+	SiterPrefetchText prefetch = {0};
+
+	if (PG_ARGISNULL(argno) != PG_ARGISNULL(argno + 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("prefetch and prefetch_key must be given together"),
+				 errhint("prefetch is the query of the related rows, prefetch_key the column whose values are its $1.")));
+	if (!PG_ARGISNULL(argno))
+	{
+		prefetch.query = siter_option_text(fcinfo, argno, "prefetch");
+		prefetch.key = siter_option_text(fcinfo, argno + 1, "prefetch_key");
+	}
+	return prefetch;
+}

@@ -34,4 +34,18 @@ extern int64 siter_option_interval(FunctionCallInfo fcinfo, int argno,
 /* A key, as a list of column names (char *); NIL: the primary key */
 extern List *siter_option_key(FunctionCallInfo fcinfo, int argno);
 
+/* A prefetch as the user gave it; see prefetch.h */
+typedef struct SiterPrefetchText
+{
+	char	   *query;			/* NULL: there is none */
+	char	   *key;
+} SiterPrefetchText;
+
+/*
+ * prefetch and prefetch_key, arguments "argno" and the next: both are given or
+ * neither, 22023
+ */
+extern SiterPrefetchText siter_option_prefetch(FunctionCallInfo fcinfo,
+											   int argno);
+
 #endif							/* SITER_OPTIONS_H */

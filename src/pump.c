@@ -5,9 +5,9 @@
  *
  * A row callback whose first error ends the walk is called while the row is
  * still in the executor's hands, or by the executor itself.  All others work
- * on collected batches: those that take a whole batch, and those whose bad
- * rows are to be skipped, since a batch may then have to be tried again in
- * parts.
+ * on collected batches: those that take a whole batch, those that get related
+ * rows, and those whose bad rows are to be skipped, since a batch may then have
+ * to be tried again in parts.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,6 +41,8 @@ static void stream(SiterPump *pump);
 static void collect(SiterPump *pump);
 static void take_row(TupleTableSlot *slot, void *arg);
 static void call_rows(SiterPump *pump, int first, int nrows);
+static void call_batch(SiterPump *pump, StreamIterBatch *batch, int first,
+					   int nrows, int offset);
 static void work_off_skipping(SiterPump *pump);
 static ErrorData *try_rows(SiterPump *pump, int first, int nrows);
 static void skip_row(SiterPump *pump, int row, ErrorData *failure);
@@ -81,7 +83,8 @@ drain(SiterPump *pump)
 {
 	if (pump->callback->fused)
 		scan_fused(pump);
-	else if (pump->callback->call_row != NULL && !pump->skip_errors)
+	else if (pump->callback->call_row != NULL && !pump->skip_errors &&
+			 pump->prefetch == NULL)
 		stream(pump);
 	else
 		collect(pump);
@@ -169,9 +172,45 @@ row_number(SiterWalk *walk, int row)
 	return walk->rows - walk->batch.nrows + row + 1;
 }
 
-/* Rows "first" and following of the batch; runs in the row context */
+/*
+ * Rows "first" and following of the walk's batch.  When their related rows are
+ * too many for one batch, they become several.
+ */
 static void
 call_rows(SiterPump *pump, int first, int nrows)
+{
+	StreamIterBatch *batch;
+	int			end = first + nrows;
+
+	if (pump->prefetch == NULL)
+	{
+		call_batch(pump, &pump->walk->batch, first, nrows, 0);
+		return;
+	}
+	while (first < end)
+	{
+		pump->failed_row = -1;
+		pump->prefetching = row_number(pump->walk, first);
+		batch = siter_prefetch_rows(pump->prefetch, pump->walk, first,
+									end - first);
+		pump->prefetching = 0;
+		call_batch(pump, batch, 0, batch->nrows, first);
+		first += batch->nrows;
+		if (first < end)
+		{
+			siter_walk_note_memory(pump->walk);
+			pump->walk->batches++;
+		}
+	}
+}
+
+/*
+ * Rows of a batch; row "first" is number first + offset in the walk's.  Runs
+ * in the row context.
+ */
+static void
+call_batch(SiterPump *pump, StreamIterBatch *batch, int first, int nrows,
+		   int offset)
 {
 	SiterWalk  *walk = pump->walk;
 	SiterCallback *callback = pump->callback;
@@ -182,18 +221,19 @@ call_rows(SiterPump *pump, int first, int nrows)
 		for (int row = first; row < first + nrows; row++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			pump->failed_row = row;
-			call_row(pump, streamiter_batch_row(&walk->batch, row),
-					 row_number(walk, row));
+			pump->failed_row = row + offset;
+			call_row(pump, streamiter_batch_row(batch, row),
+					 row_number(walk, row + offset));
 			MemoryContextReset(walk->row_context);
 		}
 	}
 	else
 	{
+		pump->failed_row = -1;
 		callback->context.batch_number = walk->batches;
-		callback->context.row_number = row_number(walk, first);
+		callback->context.row_number = row_number(walk, first + offset);
 		pump->calling = true;
-		callback->call_batch(callback, &walk->batch, first, nrows);
+		callback->call_batch(callback, batch, first, nrows);
 		pump->calling = false;
 	}
 	MemoryContextSwitchTo(oldcontext);
@@ -202,7 +242,7 @@ call_rows(SiterPump *pump, int first, int nrows)
 /*
  * Work a batch off, setting bad rows aside.  The whole batch is tried first.
  * When a try fails, nothing of it is kept, and a shorter stretch is tried: up
- * to the row that failed, where the callback takes rows one by one, else half
+ * to the row that failed, where the callback took rows one by one, else half
  * of it.  "bad_end" is the end of the shortest stretch known to hold a bad
  * row, so that the stretch after a good half is halved as well.
  */
@@ -210,7 +250,7 @@ static void
 work_off_skipping(SiterPump *pump)
 {
 	int			nrows = pump->walk->batch.nrows;
-	bool		by_row = (pump->callback->call_row != NULL);
+	bool		by_row = false;
 	int			first = 0;
 	int			bad_end = 0;	/* 0: none known */
 	int			end = nrows;
@@ -230,6 +270,7 @@ work_off_skipping(SiterPump *pump)
 		}
 		else
 		{
+			by_row = pump->failed_row >= 0;
 			bad_end = by_row ? pump->failed_row + 1 : end;
 			FreeErrorData(failure);
 		}
@@ -254,6 +295,7 @@ try_rows(SiterPump *pump, int first, int nrows)
 	MemoryContext oldcontext = CurrentMemoryContext;
 	ResourceOwner oldowner = CurrentResourceOwner;
 	int64		not_called = pump->not_called;
+	uint64		batches = pump->walk->batches;
 	ErrorData  *volatile failure = NULL;
 
 	if (++pump->subtransactions == MANY_SUBTRANSACTIONS + 1)
@@ -278,7 +320,9 @@ try_rows(SiterPump *pump, int first, int nrows)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		pump->not_called = not_called;
+		pump->walk->batches = batches;
 		pump->calling = false;
+		pump->prefetching = 0;
 	}
 	PG_END_TRY();
 
@@ -390,6 +434,11 @@ pump_error_context(void *arg)
 				   shown, walk->query, dots,
 				   walk->rows / walk->chunk_size + 1, walk->rows + 1,
 				   context->callback);
+	else if (pump->prefetching > 0)
+		errcontext("walk of \"%.*s%s\", batch " UINT64_FORMAT
+				   " from row " UINT64_FORMAT,
+				   shown, walk->query, dots, walk->batches,
+				   pump->prefetching);
 	else if (!pump->calling)
 		errcontext("walk of \"%.*s%s\", after row " UINT64_FORMAT,
 				   shown, walk->query, dots, walk->rows);

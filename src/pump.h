@@ -9,6 +9,7 @@
 #define SITER_PUMP_H
 
 #include "callback.h"
+#include "prefetch.h"
 #include "progress.h"
 #include "walk.h"
 
@@ -16,6 +17,7 @@ typedef struct SiterPump
 {
 	SiterWalk  *walk;
 	SiterCallback *callback;
+	SiterPrefetch *prefetch;	/* of related rows, or NULL */
 	bool		skip_errors;	/* on_error => 'skip' */
 	int64		max_skips;
 	SiterProgress *progress;	/* where it is shown, or NULL */
@@ -26,8 +28,10 @@ typedef struct SiterPump
 
 	/* inside */
 	int			subtransactions;
-	uint64		failed_row;		/* row of the batch that raised an error */
+	int			failed_row;		/* row of the batch that raised an error; -1:
+								 * not to be told */
 	bool		calling;		/* the callback is running, not the source */
+	uint64		prefetching;	/* the first row of those; 0: it is not */
 } SiterPump;
 
 /* Walk to the end.  Errors: those of the source and of the callback */

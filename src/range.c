@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "columns.h"
 #include "compat.h"
 #include "plancheck.h"
 #include "range.h"
@@ -179,21 +180,8 @@ check_columns(const SiterKeyset *keyset, TupleDesc tupdesc, bool keys_only)
 				same = false;
 		}
 	}
-	else if (tupdesc->natts != keyset->tupdesc->natts)
-		same = false;
 	else
-	{
-		for (int i = 0; i < tupdesc->natts; i++)
-		{
-			Form_pg_attribute now = TupleDescAttr(tupdesc, i);
-			Form_pg_attribute then = TupleDescAttr(keyset->tupdesc, i);
-
-			if (now->atttypid != then->atttypid ||
-				now->attcollation != then->attcollation ||
-				strcmp(NameStr(now->attname), NameStr(then->attname)) != 0)
-				same = false;
-		}
-	}
+		same = siter_columns_same(tupdesc, keyset->tupdesc);
 	if (!same)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -295,20 +295,33 @@ args_by_position(TupleDesc tupdesc)
 	return args;
 }
 
-/* The whole row, for a function of one composite or record parameter */
+/*
+ * The whole row, for a function of one composite or record parameter, and of
+ * one more for the related rows where there are any
+ */
 static List *
-args_as_row(Form_pg_proc proc, TupleDesc tupdesc)
+args_as_row(Form_pg_proc proc, TupleDesc tupdesc, int row_natts)
 {
+	int			nargs = 1 + tupdesc->natts - row_natts;
 	Oid			type;
+	Oid			related = JSONBOID;
 	Expr	   *row;
 
-	if (proc->pronargs == 0 || proc->pronargs - proc->pronargdefaults > 1)
+	if (proc->pronargs < nargs ||
+		proc->pronargs - proc->pronargdefaults > nargs)
 		return NIL;
 	type = proc->proargtypes.values[0];
 	if (type != RECORDOID && get_typtype(getBaseType(type)) != TYPTYPE_COMPOSITE)
 		return NIL;
-	row = siter_columns_as_row(tupdesc, type);
-	return row == NULL ? NIL : list_make1(row);
+	row = siter_columns_as_row(tupdesc, row_natts, type);
+	if (row == NULL)
+		return NIL;
+	if (nargs == 1)
+		return list_make1(row);
+	if (!can_coerce_type(1, &related, &proc->proargtypes.values[1],
+						 COERCION_IMPLICIT))
+		return NIL;
+	return list_make2(row, siter_column_var(tupdesc, tupdesc->natts));
 }
 
 /*
@@ -357,7 +370,8 @@ build_call(const SiterCallbackDef *def, TupleDesc tupdesc)
 		args = args_by_position(tupdesc);
 	else
 	{
-		args = args_as_row(proc, tupdesc);
+		args = args_as_row(proc, tupdesc,
+						   siter_callback_row_natts(def, tupdesc));
 		if (args == NIL)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -366,6 +380,8 @@ build_call(const SiterCallbackDef *def, TupleDesc tupdesc)
 					 errdetail("The query returns %s, the function is %s.",
 							   siter_columns_describe(tupdesc),
 							   format_procedure(def->function)),
+					 def->related ?
+					 errhint("Select what the function takes, in its order, with casts where needed; its last parameter, jsonb, takes the related rows.") :
 					 errhint("Select what the function takes, in its order, with casts where needed.")));
 	}
 	args = list_concat(args, default_args(tuple, proc->pronargs - list_length(args)));

@@ -27,6 +27,7 @@
 #include "job_progress.h"
 #include "options.h"
 #include "pace.h"
+#include "pass.h"
 #include "run.h"
 #include "session.h"
 #include "slices.h"
@@ -352,8 +353,7 @@ begin_or_go_on(Run *run)
 		if (runner->job->wait_for_writers)
 			error = siter_runner_transact(runner, wait_for_writers, false);
 		if (error == NULL)
-			error = siter_runner_transact(runner, siter_attempt_begin_pass,
-										  true);
+			error = siter_runner_transact(runner, siter_pass_begin, true);
 	}
 	if (error == NULL)
 		error = siter_runner_transact(runner, load_work, true);
@@ -392,7 +392,7 @@ work(Run *run)
 	}
 	if (error == NULL && run->outcome == SITER_OUTCOME_NONE)
 	{
-		error = siter_runner_transact(runner, siter_attempt_end_pass, true);
+		error = siter_runner_transact(runner, siter_pass_end, true);
 		run->outcome = SITER_OUTCOME_FINISHED;
 	}
 	return error;

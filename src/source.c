@@ -20,7 +20,9 @@
 
 static CachedPlanSource *the_one_statement(SPIPlanPtr plan);
 static void check_reads_only(CachedPlanSource *plansource);
-static void check_uses_args(CachedPlanSource *plansource, int nargs);
+static void check_uses_args(CachedPlanSource *plansource,
+							const SiterArgs *args);
+static const char *args_hint(const SiterArgs *args);
 static void hint_at_args(void *arg);
 static void refuse_row_locks(void);
 
@@ -80,7 +82,7 @@ siter_source_prepare(const char *query, const SiterArgs *args,
 		source->args = *args;
 
 	errcallback.callback = hint_at_args;
-	errcallback.arg = unconstify(SiterArgs *, args);
+	errcallback.arg = args == NULL ? NULL : &source->args;
 	errcallback.previous = error_context_stack;
 	error_context_stack = &errcallback;
 	source->plan = SPI_prepare_cursor(query, source->args.nargs,
@@ -94,7 +96,7 @@ siter_source_prepare(const char *query, const SiterArgs *args,
 
 	plansource = the_one_statement(source->plan);
 	check_reads_only(plansource);
-	check_uses_args(plansource, source->args.nargs);
+	check_uses_args(plansource, &source->args);
 
 	source->tupdesc = CreateTupleDescCopy(plansource->resultDesc);
 	return source;
@@ -196,22 +198,29 @@ static void
 hint_at_args(void *arg)
 {
 	if (arg != NULL && geterrcode() == ERRCODE_UNDEFINED_PARAMETER)
-		errhint("The fields of args are $1, $2 and so on of the query.");
+		errhint("%s", args_hint((const SiterArgs *) arg));
+}
+
+static const char *
+args_hint(const SiterArgs *args)
+{
+	return args->hint != NULL ? args->hint :
+		_("The fields of args are $1, $2 and so on of the query.");
 }
 
 /* Too many are a mistake as well */
 static void
-check_uses_args(CachedPlanSource *plansource, int nargs)
+check_uses_args(CachedPlanSource *plansource, const SiterArgs *args)
 {
 	int			highest = 0;
 
 	(void) highest_param_walker((Node *) linitial(plansource->query_list),
 								&highest);
-	if (highest < nargs)
+	if (highest < args->nargs)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg_plural("%d argument given, but the query uses %d",
 							   "%d arguments given, but the query uses %d",
-							   nargs, nargs, highest),
-				 errhint("The fields of args are $1, $2 and so on of the query.")));
+							   args->nargs, args->nargs, highest),
+				 errhint("%s", args_hint(args))));
 }

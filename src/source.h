@@ -19,6 +19,7 @@ typedef struct SiterArgs
 	Oid		   *types;
 	Datum	   *values;
 	char	   *nulls;			/* 'n' or ' ', as SPI has it; or NULL */
+	const char *hint;			/* what they are; NULL: the fields of args */
 } SiterArgs;
 
 typedef struct SiterSource

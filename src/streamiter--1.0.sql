@@ -36,6 +36,13 @@ GRANT USAGE ON SCHEMA streamiter TO PUBLIC;
 --	on_error	'stop': the first error ends the walk; 'skip': rows that fail
 --				are undone, reported in a WARNING and left out
 --	max_skips	how many rows may be skipped; one more fails the walk
+--	prefetch	a query of related rows: 'SELECT author_id, b.* FROM book b WHERE
+--				author_id = ANY ($1)'.  $1 is an array of the batch's distinct
+--				keys that are not null; the first column says which of them a
+--				row belongs to.  The callback gets one argument more, the last:
+--				a jsonb array of each row's related rows, the other columns as
+--				objects, in the order they came in; empty where there are none
+--	prefetch_key	the column of "query" whose values are the keys
 --
 -- Returns one row: rows walked, batches, rows skipped, rows for which a STRICT
 -- callback was not called, time until the first row, time in all, and the
@@ -45,13 +52,26 @@ GRANT USAGE ON SCHEMA streamiter TO PUBLIC;
 -- once, whatever the callback does to the table.  After Django's
 -- QuerySet.iterator(chunk_size).
 --
+-- The prefetch query runs once for each batch, and sees what the walk sees.  A
+-- row function then takes the columns and a jsonb, or a whole row and a jsonb;
+-- a batch function or statement takes a jsonb[] after its arrays; a native
+-- callback's rows have one column more.  Rows and related rows together stay
+-- below streamiter.max_batch_memory: a batch whose related rows do not fit is
+-- asked for again in halves, which become batches of their own.  After
+-- QuerySet.prefetch_related().
+--
 -- Errors, before any row is read: 22004 a NULL argument; 22023 no good
 -- chunk_size, on_error or max_skips, or more args than $n; 42601 no single
 -- statement; 42P11 one that writes or locks; 42P02 too few args; 42704 no such
 -- callback; 42883 no such function; 42725 a name that two superusers
 -- registered; 42501 no right to execute it; 42809 not a plain function, or a
 -- range statement; 42804 it does not fit the columns; 0A000 and 39000 a
--- handler of another version, or none.  Then what query and callback raise.
+-- handler of another version, or none.  For prefetch also 22023 only one of the
+-- two given, or no $1 in it; 42703 and 42702 no good key; 42804 a key that
+-- cannot be compared with its first column; 42P10 it has no other column;
+-- 42701 two of one name.  Then what query and callback raise; 22000 a
+-- related row of no key that was asked for; 54000 those of one row do not fit
+-- into streamiter.max_batch_memory.
 CREATE FUNCTION streamiter.for_each(
 	query text,
 	callback text,
@@ -59,6 +79,8 @@ CREATE FUNCTION streamiter.for_each(
 	args record DEFAULT NULL,
 	on_error text DEFAULT 'stop',
 	max_skips bigint DEFAULT 10,
+	prefetch text DEFAULT NULL,
+	prefetch_key text DEFAULT NULL,
 	OUT rows bigint,
 	OUT batches bigint,
 	OUT skipped bigint,
@@ -327,6 +349,7 @@ GRANT SELECT ON streamiter.callbacks TO PUBLIC;
 --					there is none
 --	statement		a range statement of the job's own, made by a one-liner;
 --					callback says by which
+--	prefetch*		the query of related rows, if there is one, and its key
 --	*_fingerprint	what a saved position depends on, as it was at creation
 --	last_forgotten_run	what reset has put behind us: runs up to this one say
 --					nothing about the job's state
@@ -362,6 +385,8 @@ CREATE TABLE streamiter.job (
 	intervalstyle text NOT NULL,
 	source_fingerprint text NOT NULL,
 	callback_fingerprint text NOT NULL,
+	prefetch text,
+	prefetch_key text,
 	pause_requested boolean NOT NULL DEFAULT false,
 	cancel_requested boolean NOT NULL DEFAULT false,
 	last_forgotten_run bigint NOT NULL DEFAULT 0,
@@ -530,6 +555,11 @@ SELECT pg_catalog.pg_extension_config_dump('streamiter.skipped_row_id_seq', '');
 --					SQLSTATE classes 0A, 21, 22, 39, 3D, 3F, 42, and those that
 --					on_error never skips
 --
+-- and prefetch and prefetch_key, a query of related rows, as for for_each: each
+-- batch asks it once, and sees by it what it sees of its own rows; with
+-- lock_rows, what is there once these are locked.  A range statement has no
+-- rows, so there are no related ones.  They cannot be altered later.
+--
 -- What is waited for is shown in pg_stat_activity, before the statement, and
 -- from 17 on as the wait event.  A wait holds no snapshot and no lock on the
 -- source, and ends within a second of pause(), cancel() or a change.
@@ -562,7 +592,9 @@ CREATE FUNCTION streamiter.create_job(
 	max_rows_per_second bigint DEFAULT NULL,
 	max_wal_rate text DEFAULT NULL,
 	max_replica_lag interval DEFAULT NULL,
-	throttle_query text DEFAULT NULL)
+	throttle_query text DEFAULT NULL,
+	prefetch text DEFAULT NULL,
+	prefetch_key text DEFAULT NULL)
 RETURNS void
 AS 'MODULE_PATHNAME', 'streamiter_create_job'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -838,7 +870,7 @@ SELECT j.name, j.owner, streamiter.job_state(j.id) AS state,
 	j.batch_pause, j.lock_timeout, j.max_retries, j.target_batch_time,
 	j.min_chunk_size, j.max_chunk_size, j.batch_timeout,
 	j.max_rows_per_second, j.max_wal_rate, j.max_replica_lag,
-	j.throttle_query,
+	j.throttle_query, j.prefetch, j.prefetch_key,
 	j.search_path, j.timezone, j.datestyle, j.intervalstyle,
 	j.pause_requested, j.cancel_requested, j.created
 FROM streamiter.job j

@@ -359,6 +359,8 @@ siter_walk_note_memory(SiterWalk *walk)
 	Size		used = MemoryContextMemAllocated(walk->batch_context, true);
 
 	used += MemoryContextMemAllocated(walk->row_context, true);
+	if (walk->related_context != NULL)
+		used += MemoryContextMemAllocated(walk->related_context, true);
 	walk->peak_batch_bytes = Max(walk->peak_batch_bytes, used);
 }
 

@@ -30,6 +30,7 @@ typedef struct SiterWalk
 	MemoryContext walk_context; /* parent of all that follows */
 	MemoryContext batch_context;	/* reset before each batch */
 	MemoryContext row_context;	/* reset after each row */
+	MemoryContext related_context;	/* of prefetch.c; NULL without it */
 
 	uint64		rows;			/* delivered so far, this batch included */
 	uint64		batches;		/* begun so far: the number of this batch */
