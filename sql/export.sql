@@ -152,8 +152,8 @@ RESET client_encoding;
 SELECT as_json('SELECT'), as_json('SELECT FROM generate_series(1, 3)'), as_json('SELECT WHERE false');
 SELECT as_json('SELECT * FROM colours AS s(x, y)'), as_json('SELECT s FROM colours s'), as_json('SELECT g, repeat(''"x'', g % 50) AS "a ""b""" FROM generate_series(1, 20000) g');
 -- a type of the user's own that is cast to json
-CREATE FUNCTION json(pair) RETURNS json LANGUAGE sql AS $$SELECT json_build_array($1.a, $1."b c")$$;
-CREATE CAST (pair AS json) WITH FUNCTION json(pair);
+CREATE FUNCTION to_list(pair) RETURNS json LANGUAGE sql AS $$SELECT json_build_array($1.a, $1."b c")$$;
+CREATE CAST (pair AS json) WITH FUNCTION to_list(pair);
 SELECT as_json('SELECT ROW(1, ''x'')::pair AS p, ARRAY[ROW(1, ''x'')::pair] AS ps');
 DROP CAST (pair AS json);
 
@@ -241,7 +241,7 @@ ROLLBACK;
 -- a file stays, whatever becomes of the transaction
 SELECT pg_read_file(current_setting('test.dir') || '/own.jsonl');
 
-DROP FUNCTION every_type, every_array, every_null, as_copy, as_json, refused, json(pair);
+DROP FUNCTION every_type, every_array, every_null, as_copy, as_json, refused, to_list(pair);
 DROP TABLE sample, colours;
 DROP TYPE pair, colour;
 DROP DOMAIN short, whole;
