@@ -78,7 +78,7 @@ EXTRA_CLEAN = results output_iso tmp_check tmp_check_iso log \
 DEV_TARGETS = help setup hooks \
 	demo bench \
 	test test-all-versions test-assert test-sanitize test-valgrind \
-	test-upgrade crash-test fuzz coverage \
+	test-upgrade crash-test test-distributed fuzz coverage \
 	lint format format-check \
 	dist deb test-packages
 
@@ -149,6 +149,9 @@ format-check:
 
 crash-test:
 	@src/tools/crash-test $(CYCLES)
+
+test-distributed:
+	@DISTRIBUTED_CYCLES=$(or $(CYCLES),30) src/tools/test -t src/test/t/050_distributed.pl
 
 # make fuzz SECONDS=600 SEED=1 CASE=2; shells have a SECONDS of their own
 fuzz:
