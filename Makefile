@@ -85,7 +85,12 @@ DEV_TARGETS = help setup hooks \
 ifneq ($(filter-out $(DEV_TARGETS),$(or $(MAKECMDGOALS),all)),)
 
 PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(wildcard $(PGXS)),)
+$(error There are no PostgreSQL server headers where "$(PG_CONFIG)" points. \
+	Install them (Debian: postgresql-server-dev-15), \
+	or name a pg_config with make PG_CONFIG=/path/to/pg_config)
+endif
 
 # Both need something that not every installation has: PostgreSQL 13's packages
 # lack the isolation tester, and prove with no file to run is an error.

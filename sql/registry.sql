@@ -43,6 +43,8 @@ AS $$ BEGIN INSERT INTO regress_streamiter.log SELECT unnest(ids); END $$;
 SELECT streamiter.register_callback('note', 'note(bigint)');
 SELECT streamiter.register_callback('note minus', 'note(integer)', per => 'row');
 SELECT streamiter.register_callback('note all', 'note_all(bigint[])', per => 'batch');
+SELECT streamiter.register_callback('note batch', 'note(bigint)', per => 'batch');
+SELECT streamiter.register_callback(E' \t', 'note(bigint)');
 SELECT streamiter.register_statement('add',
 	'INSERT INTO regress_streamiter.log SELECT unnest($1)');
 SELECT streamiter.register_statement('remove',
@@ -190,7 +192,7 @@ SELECT left(pg_temp.error_of($$SELECT streamiter.for_each('SELECT 1', 'remove')$
 
 -- 63 bytes are a name, as are many others
 SELECT streamiter.register_callback(name, 'nothing()'), streamiter.unregister_callback(name)
-FROM unnest(ARRAY[repeat('x', 63), ' ', E'tab\t', '''quoted'' "name"; --', E'new\nline', '1', 'null']) name;
+FROM unnest(ARRAY[repeat('x', 63), ' x ', E'tab\t', '''quoted'' "name"; --', E'new\nline', '1', 'null']) name;
 \pset format aligned
 \pset tuples_only off
 

@@ -88,6 +88,12 @@ SELECT streamiter.register_callback('strict batch', 'batch(integer[], text[], te
 TRUNCATE log;
 SELECT pg_temp.walk('TABLE item', 'strict batch', 'stop', 3);
 SELECT what FROM log ORDER BY n;
+
+-- one that would never be called is refused
+CREATE FUNCTION never(integer[], text[], text DEFAULT NULL) RETURNS void STRICT LANGUAGE plpgsql
+AS $$ BEGIN INSERT INTO log (what) VALUES ('called'); END $$;
+SELECT streamiter.register_callback('strict batch never', 'never(integer[], text[], text)', per => 'batch');
+SELECT rows, not_called FROM streamiter.for_each('TABLE item', 'strict batch never');
 \pset format aligned
 \pset tuples_only off
 

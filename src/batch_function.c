@@ -41,6 +41,7 @@ typedef struct FunctionInfo
 	int			nargs;
 	Oid			argtypes[FUNC_MAX_ARGS];
 	bool		variadic;
+	bool		strict;
 	Oid			rettype;
 	List	   *defaults;		/* expressions for the last parameters */
 } FunctionInfo;
@@ -63,6 +64,8 @@ static bool takes_columns(const FunctionInfo *function, TupleDesc tupdesc);
 static Expr *takes_rows(const FunctionInfo *function, TupleDesc tupdesc,
 						int row_natts);
 static void refuse_columns(const SiterCallbackDef *def, TupleDesc tupdesc);
+static void refuse_null_default(const SiterCallbackDef *def,
+								const FunctionInfo *function, int nvalues);
 static TupleDesc describe_arrays(BatchFunction *batch_function,
 								 TupleDesc tupdesc);
 static Expr *build_call(const FunctionInfo *function, TupleDesc arraydesc);
@@ -102,6 +105,7 @@ siter_batch_function_prepare(const SiterCallbackDef *def, TupleDesc tupdesc)
 	}
 	else
 		refuse_columns(def, tupdesc);
+	refuse_null_default(def, function, result->narrays);
 
 	arraydesc = describe_arrays(result, tupdesc);
 	result->slot = MakeSingleTupleTableSlot(arraydesc, &TTSOpsVirtual);
@@ -129,6 +133,7 @@ load_function(Oid oid)
 		   sizeof(Oid) * proc->pronargs);
 	function->variadic = OidIsValid(proc->provariadic);
 	function->rettype = proc->prorettype;
+	function->strict = proc->proisstrict;
 
 	defaults = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proargdefaults,
 							   &isnull);
@@ -240,6 +245,32 @@ refuse_columns(const SiterCallbackDef *def, TupleDesc tupdesc)
 					   NameStr(att->attname), format_type_be(att->atttypid),
 					   format_procedure(def->function)),
 			 errhint("Use a function of one array of rows, an array of a composite type that has these columns.")));
+}
+
+/* Nobody would notice: batches that are not called are not counted */
+static void
+refuse_null_default(const SiterCallbackDef *def, const FunctionInfo *function,
+					int nvalues)
+{
+	ListCell   *lc;
+
+	if (!function->strict)
+		return;
+	foreach(lc, list_copy_tail(function->defaults,
+							   list_length(function->defaults) -
+							   (function->nargs - nvalues)))
+	{
+		Expr	   *value = expression_planner(copyObject(lfirst(lc)));
+
+		if (IsA(value, Const) && ((Const *) value)->constisnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("callback \"%s\" would never be called",
+							def->name),
+					 errdetail("Function %s is STRICT, and the default of its parameter %d is NULL.",
+							   format_procedure(def->function),
+							   nvalues + foreach_current_index(lc) + 1)));
+	}
 }
 
 /* The arrays as columns, with the collations of what is in them */

@@ -47,7 +47,7 @@ siter_job_define(SiterJob *job)
 static void
 check_name(const char *name)
 {
-	if (name[0] == '\0' || strlen(name) > MAX_NAME_LENGTH)
+	if (name[strspn(name, " \t\r\n\f\v")] == '\0' || strlen(name) > MAX_NAME_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the name of a job must have 1 to %d bytes",

@@ -428,9 +428,10 @@ pump_error_context(void *arg)
 									 MAX_SHOWN_QUERY);
 	const char *dots = walk->query[shown] != '\0' ? "..." : "";
 
+	/* one plan does both, and does not say which of them it was */
 	if (pump->callback->fused && !pump->calling)
 		errcontext("walk of \"%.*s%s\", batch " UINT64_FORMAT ", row "
-				   UINT64_FORMAT ", callback \"%s\"",
+				   UINT64_FORMAT ", query or callback \"%s\"",
 				   shown, walk->query, dots,
 				   walk->rows / walk->chunk_size + 1, walk->rows + 1,
 				   context->callback);

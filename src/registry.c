@@ -33,6 +33,7 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/regproc.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -126,7 +127,7 @@ text_arg(FunctionCallInfo fcinfo, int arg, const char *parameter)
 static void
 check_name(const char *name)
 {
-	if (name[0] == '\0')
+	if (name[strspn(name, " \t\r\n\f\v")] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the name of a callback must not be empty"),
@@ -515,6 +516,44 @@ siter_registry_find(const char *name)
 }
 
 /*
+ * What is called with arrays must take them.  Whether they fit the columns is
+ * seen when there are some.
+ */
+static void
+check_takes_arrays(Oid function, const char *name)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+
+	/* those that have a default may be left out */
+	for (int i = 0; i < proc->pronargs - proc->pronargdefaults; i++)
+	{
+		Oid			type = proc->proargtypes.values[i];
+		char		category;
+		bool		preferred;
+
+		/* a user's type may come with a cast */
+		get_type_category_preferred(type, &category, &preferred);
+		if (category == TYPCATEGORY_ARRAY ||
+			category == TYPCATEGORY_PSEUDOTYPE ||
+			category == TYPCATEGORY_USER)
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("function %s of callback \"%s\" cannot be called per batch",
+						format_procedure(function), name),
+				 errdetail("Its parameter %d has type %s, which takes no array.",
+						   i + 1, format_type_be(type)),
+				 errhint("Use a function of one array for each column, or of one array of rows; or register it with per => 'row'.")));
+	}
+	ReleaseSysCache(tuple);
+}
+
+/*
  * The functions of SQL
  */
 
@@ -541,6 +580,8 @@ streamiter_register_callback(PG_FUNCTION_ARGS)
 	if (siter_native_is_handler(function))
 		kind = SITER_NATIVE;
 
+	if (kind == SITER_BATCH_FUNCTION)
+		check_takes_arrays(function, name);
 	registry_insert(name, kind, function_to_name(function, name), NULL);
 	PG_RETURN_VOID();
 }
@@ -557,6 +598,14 @@ streamiter_register_statement(PG_FUNCTION_ARGS)
 	kind = kind_from_per(per, "batch", SITER_BATCH_STATEMENT,
 						 "range", SITER_RANGE_STATEMENT);
 	siter_statement_check(name, statement);
+	if (!siter_statement_has_params(statement))
+		ereport(WARNING,
+				(errmsg("the statement of callback \"%s\" uses no parameter",
+						name),
+				 errdetail("It will do the same for each batch, whatever rows there are in it."),
+				 kind == SITER_RANGE_STATEMENT ?
+				 errhint("$1 is the first key of the batch, $2 the last.") :
+				 errhint("$n is the array of the values of column n.")));
 	registry_insert(name, kind, NULL, statement);
 	PG_RETURN_VOID();
 }

@@ -382,6 +382,8 @@ build_call(const SiterCallbackDef *def, TupleDesc tupdesc)
 							   format_procedure(def->function)),
 					 def->related ?
 					 errhint("Select what the function takes, in its order, with casts where needed; its last parameter, jsonb, takes the related rows.") :
+					 OidIsValid(proc->provariadic) && proc->provariadic != ANYOID ?
+					 errhint("Its VARIADIC parameter takes an array here: select the columns that belong to it as ARRAY[...].") :
 					 errhint("Select what the function takes, in its order, with casts where needed.")));
 	}
 	args = list_concat(args, default_args(tuple, proc->pronargs - list_length(args)));

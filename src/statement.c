@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_node.h"
@@ -104,6 +105,24 @@ is_select_into(const SelectStmt *statement)
 	while (statement->op != SETOP_NONE)
 		statement = statement->larg;
 	return statement->intoClause != NULL;
+}
+
+static bool
+param_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ParamRef))
+		return true;
+	return raw_expression_tree_walker(node, param_walker, context);
+}
+
+bool
+siter_statement_has_params(const char *sql)
+{
+	List	   *statements = siter_statement_parse(sql, RAW_PARSE_DEFAULT);
+
+	return param_walker(linitial_node(RawStmt, statements)->stmt, NULL);
 }
 
 SiterStatement *

@@ -44,6 +44,9 @@ extern List *siter_statement_parse(const char *sql, RawParseMode mode);
  */
 extern void siter_statement_check(const char *name, const char *sql);
 
+/* Does a statement that passed that check use any $n? */
+extern bool siter_statement_has_params(const char *sql);
+
 /*
  * Prepare a statement with typed parameters.  SPI must be connected; the
  * strings and "params" must live as long as CurrentMemoryContext, in which
