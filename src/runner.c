@@ -57,6 +57,7 @@ static ErrorData *commit(SiterRunner *runner);
 static bool lock_again(SiterRunner *runner);
 static ErrorData *take_rows(SiterRunner *runner, int wanted,
 							SiterOutcome *outcome);
+static void forget_attempt(SiterRunner *runner);
 static void decode_slice(SiterRunner *runner);
 static void after_success(SiterRunner *runner);
 static ErrorData *after_failure(SiterRunner *runner, ErrorData *error);
@@ -218,7 +219,7 @@ siter_runner_work(SiterRunner *runner, SiterOutcome *outcome)
 	error = siter_runner_transact(runner, decode_slice, true);
 	while (error == NULL && !runner->done && *outcome == SITER_OUTCOME_NONE)
 	{
-		MemoryContextReset(runner->attempt_context);
+		forget_attempt(runner);
 		error = siter_pace_wait(runner, &runner->budget, outcome);
 		if (error == NULL && *outcome == SITER_OUTCOME_NONE)
 			error = take_rows(runner, siter_pace_usual_limit(runner),
@@ -270,6 +271,18 @@ take_rows(SiterRunner *runner, int wanted, SiterOutcome *outcome)
 		siter_job_progress_tell(runner);
 	}
 	return error;
+}
+
+/*
+ * The next attempt may fail before it has begun, and must then not look as if
+ * the rows of the last one were at hand, whose memory is gone.
+ */
+static void
+forget_attempt(SiterRunner *runner)
+{
+	MemoryContextReset(runner->attempt_context);
+	memset(&runner->attempt, 0, sizeof(SiterAttempt));
+	runner->attempt.row = -1;
 }
 
 static void
@@ -577,7 +590,7 @@ siter_runner_retry_rows(SiterRunner *runner, List *rows,
 	memset(&runner->trouble, 0, sizeof(SiterTrouble));
 	foreach(lc, rows)
 	{
-		MemoryContextReset(runner->attempt_context);
+		forget_attempt(runner);
 		error = take_rows(runner, 1, outcome);
 		if (error == NULL && *outcome == SITER_OUTCOME_NONE)
 			error = retry_row(runner, (SiterSkippedRow *) lfirst(lc),
@@ -649,7 +662,7 @@ siter_runner_try(SiterRunner *runner, const SiterSlice *slice, int batches)
 	decode_slice(runner);
 	while (!runner->done && runner->total.batches < batches)
 	{
-		MemoryContextReset(runner->attempt_context);
+		forget_attempt(runner);
 		siter_attempt_batch(runner);
 		siter_batch_timer_finish();
 		CommandCounterIncrement();
