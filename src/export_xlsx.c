@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "common/file_perm.h"
@@ -44,6 +45,7 @@ typedef struct XlsxState
 } XlsxState;
 
 static void make_workbook(XlsxState *state);
+static void check_space(XlsxState *state);
 static void add_sheet(XlsxState *state);
 static void set_widths(XlsxState *state);
 static void xlsx_begin(StreamIterContext *context);
@@ -206,6 +208,41 @@ set_widths(XlsxState *state)
 											  NULL));
 }
 
+/*
+ * The library writes the small parts of a workbook, styles for instance, to
+ * temporary files of its own, one after the other, and looks at no error.  So
+ * see first whether there is more room than they can need.
+ */
+static void
+check_space(XlsxState *state)
+{
+	char	   *path = psprintf("base/" PG_TEMP_FILES_DIR "/" PG_TEMP_FILE_PREFIX
+								"%d.streamiter", MyProcPid);
+	char		zeros[8192] = {0};
+	int			blocks = 32 + list_length(state->sheets) / 4;
+	int			fd;
+
+	unlink(path);
+	fd = OpenTransientFile(path, O_RDWR | O_CREAT | O_EXCL | PG_BINARY);
+	if (fd >= 0)
+	{
+		unlink(path);
+		errno = 0;
+	}
+	for (int i = 0; i < blocks; i++)
+	{
+		if (fd >= 0 && write(fd, zeros, sizeof(zeros)) == sizeof(zeros))
+			continue;
+		/* if it didn't set errno, assume problem is no disk space */
+		if (errno == 0)
+			errno = ENOSPC;
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not write temporary files of a workbook: %m")));
+	}
+	CloseTransientFile(fd);
+}
+
 /* Put the workbook together; a cancel is heeded by the sheets */
 static void
 xlsx_end(StreamIterContext *context)
@@ -223,6 +260,7 @@ xlsx_end(StreamIterContext *context)
 	set_widths(state);
 	foreach(lc, state->sheets)
 		bytes += siter_xlsx_sheet_bytes(lfirst(lc));
+	check_space(state);
 	workbook->options.use_zip64 = bytes > ZIP64_BYTES;
 
 	state->workbook = NULL;		/* freed in any case */
