@@ -78,7 +78,7 @@ EXTRA_CLEAN = results output_iso tmp_check tmp_check_iso log \
 DEV_TARGETS = help setup hooks \
 	demo bench \
 	test test-all-versions test-assert test-sanitize test-valgrind \
-	test-upgrade crash-test test-distributed fuzz coverage \
+	test-upgrade crash-test test-distributed fuzz test-faults coverage \
 	lint format format-check \
 	dist deb test-packages
 
@@ -161,3 +161,6 @@ test-distributed:
 # make fuzz SECONDS=600 SEED=1 CASE=2; shells have a SECONDS of their own
 fuzz:
 	@src/tools/fuzz $(if $(filter command,$(origin SECONDS)),$(SECONDS),60) $(SEED) $(CASE)
+
+test-faults:
+	@FAULTS=all src/tools/test -t src/test/t/070_faults.pl

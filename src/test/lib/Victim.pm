@@ -40,6 +40,7 @@ sub configure
 	return;
 }
 
+# {before}: a command of the shell before it, such as ulimit
 sub start
 {
 	my $self = shift;
@@ -52,7 +53,8 @@ sub start
 		open STDOUT, '>>', $node->logfile or die "no log: $!\n";
 		open STDERR, '>&', \*STDOUT or die "no log: $!\n";
 		delete local $ENV{PGAPPNAME};
-		exec 'postgres', '-D', $node->data_dir or die "postgres: $!\n";
+		exec 'sh', '-c', ($self->{before} // 'true') . '; exec postgres -D "$0"', $node->data_dir
+		  or die "postgres: $!\n";
 	}
 	$self->{pid} = $pid;
 	return;
