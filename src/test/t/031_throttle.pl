@@ -275,7 +275,8 @@ $primary->safe_psql('postgres', q{
 $db->query("SELECT streamiter.alter_job('race', acknowledge => true, chunk_size => 1)");
 $db->query("SELECT streamiter.alter_job('race', on_error => 'skip', max_skips => 1000000,
 	recurrence => 'repeat')");
-my ($lost, $unwritten) = (0, 0);
+my (@lost, @unwritten);
+my $cancelled = 0;
 for (1 .. 100)
 {
 	start('race');
@@ -284,15 +285,21 @@ for (1 .. 100)
 	my $outcome = $runner->done(10) ? $runner->finish : undef;
 	if (!$outcome)
 	{
-		$lost++;
+		push @lost, 'still running';
 		$db->query('SELECT pg_cancel_backend(' . $runner->pid . ')');
 		$outcome = $runner->finish;
 	}
-	$lost++ if !$outcome->{error} || $outcome->{error}{code} ne '57014';
-	$unwritten++ if job('race', 'state') !~ /stopped|ready|crashed/;
+	my $code = $outcome->{error}{code} // 'none';
+	my $state = job('race', 'state');
+	# on a busy machine the time may be over before there is a row to blame
+	next if $code eq '25P04' && $state eq 'failed';
+	$cancelled++;
+	push @lost, "$code: " . ($outcome->{error}{message} // '') if $code ne '57014';
+	push @unwritten, "$state after $code" if $state !~ /stopped|ready|crashed/;
 }
-is($lost, 0, 'no cancel is lost to batch_timeout');
-is($unwritten, 0, 'and each run came to an end');
+cmp_ok($cancelled, '>', 0, 'cancels near batch_timeout');
+is("@lost", '', 'no cancel is lost to batch_timeout');
+is("@unwritten", '', 'and each run came to an end');
 cmp_ok(job('race', 'skipped'), '>=', 0, 'rows set aside: ' . job('race', 'skipped'));
 
 create_job('locked',
