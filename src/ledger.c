@@ -159,8 +159,9 @@ static SiterTableStatement find_last_slice = {
 static SiterTableStatement find_next_slice = {
 	"SELECT slice FROM streamiter.slice"
 	" WHERE job_id OPERATOR(pg_catalog.=) $1 AND NOT done"
-	" AND slice OPERATOR(pg_catalog.<>) ALL ($2) ORDER BY slice LIMIT 1",
-	2, {INT4OID, INT4ARRAYOID}
+	" AND slice OPERATOR(pg_catalog.>) $2"
+	" AND slice OPERATOR(pg_catalog.<>) ALL ($3) ORDER BY slice LIMIT 1",
+	3, {INT4OID, INT4OID, INT4ARRAYOID}
 };
 
 static SiterTableStatement find_slice = {
@@ -403,16 +404,18 @@ siter_ledger_last_slice(const SiterJob *job)
 }
 
 int32
-siter_ledger_next_slice(const SiterJob *job, const int32 *taken, int ntaken)
+siter_ledger_next_slice(const SiterJob *job, int32 after,
+						const int32 *taken, int ntaken)
 {
 	Datum	   *numbers = palloc_array(Datum, Max(ntaken, 1));
-	SiterTableValue values[2];
+	SiterTableValue values[3];
 	int32		number = 0;
 
 	for (int i = 0; i < ntaken; i++)
 		numbers[i] = Int32GetDatum(taken[i]);
 	values[0] = job_param(job);
-	values[1] = SITER_VALUE(PointerGetDatum(construct_array(numbers, ntaken,
+	values[1] = SITER_VALUE(Int32GetDatum(after));
+	values[2] = SITER_VALUE(PointerGetDatum(construct_array(numbers, ntaken,
 															INT4OID, 4, true,
 															TYPALIGN_INT)));
 	if (siter_table_look(&find_next_slice, values) > 0)

@@ -73,10 +73,10 @@ extern bool siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 extern int32 siter_ledger_last_slice(const SiterJob *job);
 
 /*
- * The next slice that is neither done nor among "taken", as of now; 0: there
- * is none.
+ * The first slice with a higher number than "after" that is neither done nor
+ * among "taken", as of now; 0: there is none.
  */
-extern int32 siter_ledger_next_slice(const SiterJob *job,
+extern int32 siter_ledger_next_slice(const SiterJob *job, int32 after,
 									 const int32 *taken, int ntaken);
 
 /* False if it is done */

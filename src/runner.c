@@ -58,7 +58,6 @@ static bool lock_again(SiterRunner *runner);
 static ErrorData *take_rows(SiterRunner *runner, int wanted,
 							SiterOutcome *outcome);
 static void forget_attempt(SiterRunner *runner);
-static void decode_slice(SiterRunner *runner);
 static void after_success(SiterRunner *runner);
 static ErrorData *after_failure(SiterRunner *runner, ErrorData *error);
 static ErrorData *set_row_aside(SiterRunner *runner, ErrorData *error);
@@ -209,14 +208,11 @@ ErrorData *
 siter_runner_work(SiterRunner *runner, SiterOutcome *outcome)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(runner->attempt_context);
-	ErrorData  *error;
+	ErrorData  *error = NULL;
 
-	runner->slice = runner->slice_text.number;
-	runner->too_small = false;
 	memset(&runner->trouble, 0, sizeof(SiterTrouble));
 	*outcome = SITER_OUTCOME_NONE;
 
-	error = siter_runner_transact(runner, decode_slice, true);
 	while (error == NULL && !runner->done && *outcome == SITER_OUTCOME_NONE)
 	{
 		forget_attempt(runner);
@@ -285,12 +281,14 @@ forget_attempt(SiterRunner *runner)
 	runner->attempt.row = -1;
 }
 
-static void
-decode_slice(SiterRunner *runner)
+void
+siter_runner_enter_slice(SiterRunner *runner)
 {
 	SiterSlice *slice = &runner->slice_text;
 	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
 
+	runner->slice = slice->number;
+	runner->too_small = false;
 	runner->upper = runner->position = runner->window = NULL;
 	runner->position_text = slice->position;
 	runner->done = false;
@@ -657,9 +655,8 @@ siter_runner_try(SiterRunner *runner, const SiterSlice *slice, int batches)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(runner->attempt_context);
 
-	runner->slice = slice->number;
 	runner->slice_text = *slice;
-	decode_slice(runner);
+	siter_runner_enter_slice(runner);
 	while (!runner->done && runner->total.batches < batches)
 	{
 		forget_attempt(runner);
@@ -677,9 +674,8 @@ siter_runner_estimate(SiterRunner *runner, const SiterSlice *slice)
 {
 	SiterRange	range;
 
-	runner->slice = slice->number;
 	runner->slice_text = *slice;
-	decode_slice(runner);
+	siter_runner_enter_slice(runner);
 	range.lower = runner->position;
 	range.upper = runner->upper;
 	return siter_range_estimate(runner->keyset, &range);

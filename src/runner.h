@@ -40,8 +40,11 @@ extern void siter_runner_init(SiterRunner *runner, MemoryContext context,
 extern ErrorData *siter_runner_transact(SiterRunner *runner, SiterWork work,
 										bool snapshot);
 
+/* Before siter_runner_work(), in a transaction: go to runner->slice_text */
+extern void siter_runner_enter_slice(SiterRunner *runner);
+
 /*
- * Work on the slice runner->slice_text, committing batch by batch, until it
+ * Work on that slice, committing batch by batch, until it
  * is done, the budget is used up, the job is to be paused or cancelled, or
  * the team stops; *outcome says which.  Returns NULL or the error that ended
  * it; nothing of the last batch is kept then.

@@ -193,7 +193,11 @@ claim(SiterRunner *runner)
 		int32		number;
 		bool		found;
 
-		number = siter_ledger_next_slice(runner->job, taken, ntaken);
+		/* those before our last one are done, mostly: do not read them all */
+		number = siter_ledger_next_slice(runner->job, runner->slice, taken,
+										 ntaken);
+		if (number == 0 && runner->slice > 0)
+			number = siter_ledger_next_slice(runner->job, 0, taken, ntaken);
 		runner->claim = number != 0 ? SITER_CLAIM_MADE :
 			ntaken > 0 ? SITER_CLAIM_LATER : SITER_CLAIM_NEVER;
 		if (number == 0)
@@ -206,7 +210,10 @@ claim(SiterRunner *runner)
 									   &runner->slice_text);
 		MemoryContextSwitchTo(oldcontext);
 		if (found)
+		{
+			siter_runner_enter_slice(runner);
 			return;
+		}
 		siter_team_release_slice(team, runner->member);
 	}
 }
