@@ -275,8 +275,8 @@ for my $try (1 .. ($all ? 10 : 1))
 	$_->finish for $session, $checkpoint;
 	$server->start;
 	$db = Session->wait_for_server($node);
-	# what was not on disk yet has gone with its position
-	state_is('crashed', "a crash during a checkpoint, $try");
+	# what was not on disk yet has gone with its position, that it began maybe too
+	like($db->query('SELECT state FROM streamiter.jobs'), qr/^(crashed|ready)$/, "a crash during a checkpoint, $try");
 	then_ends("a crash during a checkpoint, $try");
 }
 
