@@ -211,7 +211,9 @@ set_widths(XlsxState *state)
 /*
  * The library writes the small parts of a workbook, styles for instance, to
  * temporary files of its own, one after the other, and looks at no error.  So
- * see first whether there is more room than they can need.
+ * see whether there is more room than they can need: before, and again when
+ * they are done, as packing the rows takes minutes in which others may fill the
+ * disk.  The rows are still on it then.
  */
 static void
 check_space(XlsxState *state)
@@ -280,6 +282,7 @@ xlsx_end(StreamIterContext *context)
 				 errmsg("could not write to file \"%s\": %m",
 						state->export->file->temp_path),
 				 errdetail("%s", lxw_strerror(error))));
+	check_space(state);
 	foreach(lc, state->sheets)
 		siter_xlsx_sheet_finish(lfirst(lc));
 }

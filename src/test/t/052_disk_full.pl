@@ -105,6 +105,33 @@ if ($xlsx)
 	is($db->query("SELECT count(*) FROM pg_ls_dir('base/pgsql_tmp') f WHERE f <> 'filler'"), '0', 'no temporary file');
 }
 
+# Others fill that disk while the rows are packed: beyond the first 100 kB of the
+# file
+if ($xlsx)
+{
+	my $packing = Session->new($node);
+	my ($done, $error) = (1);
+
+	for my $attempt (1 .. 50)
+	{
+		$db->query("COPY (SELECT) TO '$_'") for "$temp/filler", "$dir/file.xlsx";
+		$packing->send("SELECT streamiter.export('SELECT g, md5(g::text) a FROM generate_series(1, 20000) g', '$dir/file.xlsx', 'xlsx')");
+		until ($db->query("SELECT count(*) FROM pg_stat_file('$dir/file.xlsx.streamiter', true) f WHERE f.size > 100000") > 0)
+		{
+			last if $packing->done(0);
+		}
+		kill 'STOP', $packing->pid;
+		$done = $packing->done(0);
+		$db->try("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 9000)) TO '$temp/filler'");
+		kill 'CONT', $packing->pid;
+		$error = $packing->finish->{error};
+		last if !$done;
+	}
+	ok(!$done, 'a disk that gets full while a workbook is packed');
+	is($error->{code}, '53100', 'is an error');
+	is($db->query("SELECT count(*) FROM pg_ls_dir('$dir') f WHERE f LIKE '%.streamiter'"), '0', 'no half file');
+}
+
 kill 'INT', $pid;
 waitpid $pid, 0;
 unlike(slurp_file($node->logfile), qr/WARNING|PANIC|TRAP|terminated by signal/, 'the server has noticed nothing wrong');
