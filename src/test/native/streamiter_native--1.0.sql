@@ -16,6 +16,15 @@ CREATE FUNCTION streamiter_native_count_batch(internal)
 RETURNS streamiter.callback_handler
 AS 'MODULE_PATHNAME' LANGUAGE C;
 
+-- With related rows: these add up how many there are.
+CREATE FUNCTION streamiter_native_related(internal)
+RETURNS streamiter.callback_handler
+AS 'MODULE_PATHNAME' LANGUAGE C;
+
+CREATE FUNCTION streamiter_native_related_batch(internal)
+RETURNS streamiter.callback_handler
+AS 'MODULE_PATHNAME' LANGUAGE C;
+
 -- What they found, since the last call of this.
 CREATE FUNCTION streamiter_native_result(OUT rows bigint, OUT batches bigint, OUT total numeric)
 RETURNS record

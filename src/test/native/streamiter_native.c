@@ -18,6 +18,7 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
@@ -26,6 +27,8 @@ PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(streamiter_native_count);
 PG_FUNCTION_INFO_V1(streamiter_native_count_batch);
 PG_FUNCTION_INFO_V1(streamiter_native_result);
+PG_FUNCTION_INFO_V1(streamiter_native_related);
+PG_FUNCTION_INFO_V1(streamiter_native_related_batch);
 PG_FUNCTION_INFO_V1(streamiter_native_recorder);
 PG_FUNCTION_INFO_V1(streamiter_native_fail);
 PG_FUNCTION_INFO_V1(streamiter_native_notes);
@@ -116,6 +119,46 @@ count_end(StreamIterContext *context)
 	found = *(Count *) context->private_data;
 }
 
+/* "total" is of the related rows, whose array is the last column */
+static int64
+related_rows(StreamIterContext *context, TupleTableSlot *slot)
+{
+	TupleDesc	tupdesc = slot->tts_tupleDescriptor;
+	Datum		value;
+	bool		isnull;
+
+	if (context->tupdesc->natts != tupdesc->natts ||
+		TupleDescAttr(tupdesc, tupdesc->natts - 1)->atttypid != JSONBOID)
+		elog(ERROR, "the last column is not that of related rows");
+	value = slot_getattr(slot, tupdesc->natts, &isnull);
+	if (isnull)
+		elog(ERROR, "related rows are null");
+	return JB_ROOT_COUNT(DatumGetJsonbP(value));
+}
+
+static void
+related_row(StreamIterContext *context, TupleTableSlot *slot)
+{
+	Count	   *count = (Count *) context->private_data;
+
+	count_row(context, slot);
+	count->total += related_rows(context, slot) - first_integer(slot);
+}
+
+static void
+related_batch(StreamIterContext *context, StreamIterBatch *batch)
+{
+	Count	   *count = (Count *) context->private_data;
+
+	count_batch(context, batch);
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		TupleTableSlot *slot = streamiter_batch_row(batch, i);
+
+		count->total += related_rows(context, slot) - first_integer(slot);
+	}
+}
+
 Datum
 streamiter_native_count(PG_FUNCTION_ARGS)
 {
@@ -123,6 +166,32 @@ streamiter_native_count(PG_FUNCTION_ARGS)
 		STREAMITER_ROUTINE_HEADER,
 		.begin = count_begin,
 		.row = count_row,
+		.end = count_end
+	};
+
+	PG_RETURN_POINTER(&routine);
+}
+
+Datum
+streamiter_native_related(PG_FUNCTION_ARGS)
+{
+	static const StreamIterCallbackRoutine routine = {
+		STREAMITER_ROUTINE_HEADER,
+		.begin = count_begin,
+		.row = related_row,
+		.end = count_end
+	};
+
+	PG_RETURN_POINTER(&routine);
+}
+
+Datum
+streamiter_native_related_batch(PG_FUNCTION_ARGS)
+{
+	static const StreamIterCallbackRoutine routine = {
+		STREAMITER_ROUTINE_HEADER,
+		.begin = count_begin,
+		.batch = related_batch,
 		.end = count_end
 	};
 

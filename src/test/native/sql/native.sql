@@ -23,6 +23,32 @@ SELECT rows FROM streamiter.for_each('SELECT n::int FROM numbers', 'counter', on
 SELECT * FROM streamiter_native_result();
 SELECT streamiter.unregister_callback('counter');
 
+-- with related rows: n - 1 of each n up to 10, of one batch or several
+\set related '''SELECT k, g FROM unnest($1) k, generate_series(2, k) g WHERE k <= 10'''
+SELECT rows, batches FROM streamiter.for_each('SELECT n FROM numbers', 'streamiter_native_related(internal)', 300,
+	prefetch => :related, prefetch_key => 'n');
+SELECT * FROM streamiter_native_result();
+SELECT rows, batches FROM streamiter.for_each('SELECT n, name FROM numbers', 'streamiter_native_related_batch(internal)', 300,
+	prefetch => :related, prefetch_key => 'n');
+SELECT * FROM streamiter_native_result();
+-- batches that are cut, as related rows fill the memory
+SET streamiter.max_batch_memory = '64kB';
+SELECT rows, batches > 10 AS cut FROM streamiter.for_each('SELECT n FROM numbers', 'streamiter_native_related_batch(internal)', 300,
+	prefetch => 'SELECT k, repeat(''x'', 1000) AS x FROM unnest($1) k, generate_series(1, 3)', prefetch_key => 'n');
+SELECT rows, batches > 10 AS cut, total FROM streamiter_native_result();
+RESET streamiter.max_batch_memory;
+-- in a job, and skipping
+ALTER TABLE numbers ADD PRIMARY KEY (n);
+SELECT streamiter.create_job('native', 'SELECT n FROM numbers', 'streamiter_native_related_batch(internal)',
+	chunk_size => 300, prefetch => :related, prefetch_key => 'n');
+CALL streamiter.run('native');
+SELECT rows, batches, state FROM streamiter.jobs;
+SELECT * FROM streamiter_native_result();
+SELECT streamiter.drop_job('native');
+SELECT rows, skipped FROM streamiter.for_each('SELECT n FROM numbers', 'streamiter_native_related(internal)', 300, on_error => 'skip',
+	prefetch => 'SELECT k, 1 / (k - 77) AS x FROM unnest($1) k', prefetch_key => 'n');
+SELECT rows >= 999 AS rows FROM streamiter_native_result();
+
 --
 -- begin, end, abort: once each, whatever happens
 --
