@@ -82,6 +82,18 @@ SET search_path = job_rules, public;
 RESET TimeZone;
 SELECT streamiter.drop_job('settings');
 
+-- one that forbids to write ends the run, and that is written down
+CREATE FUNCTION forbids(integer) RETURNS void LANGUAGE sql AS
+	'SET default_transaction_read_only = on';
+SELECT streamiter.create_job('settings', 'SELECT id FROM item',
+	'forbids(integer)', chunk_size => 1);
+\set VERBOSITY terse
+CALL streamiter.run('settings');
+\set VERBOSITY default
+RESET default_transaction_read_only;
+SELECT state, rows, sqlstate FROM streamiter.jobs;
+SELECT streamiter.drop_job('settings');
+
 --
 -- Run a job: a batch is one transaction
 --

@@ -580,6 +580,9 @@ end_run(SiterRunner *runner)
 {
 	Run		   *run = (Run *) runner;
 
+	/* whatever the callback has left in default_transaction_read_only */
+	XactReadOnly = false;
+
 	run->left_aside = siter_ledger_count_skipped(runner->job);
 	siter_ledger_end_run(runner->job, &runner->run,
 						 outcome_names[run->outcome], run->error,
