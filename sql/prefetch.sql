@@ -222,7 +222,7 @@ SELECT streamiter.register_statement('$5', 'SELECT $5');
 SELECT refuse('SELECT author_id, id FROM book WHERE author_id = ANY ($1)', callback => '$5');
 CREATE FUNCTION take_related_as_text(author, text) RETURNS void LANGUAGE sql AS '';
 SELECT refuse(:books, callback => 'take_related_as_text(author, text)');
-SELECT streamiter.register_callback('short', 'array_length(anyarray, integer)', 'batch');
+SELECT streamiter.register_callback('short', 'array_ndims(anyarray)', 'batch');
 SELECT refuse(:books, callback => 'short');
 SELECT streamiter.for_each('SELECT 1 AS a, 2 AS a', 'never()', prefetch => :books, prefetch_key => 'a');
 SELECT streamiter.for_each('SELECT tags FROM book', 'never()', prefetch => :books, prefetch_key => 'tags');

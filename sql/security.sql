@@ -227,7 +227,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA regress_alice TO PUBLIC;
 SET ROLE regress_streamiter_super;
 SET search_path = regress_alice, pg_catalog;
 SELECT streamiter.register_callback('trapped', 'regress_shared.who(pg_catalog.text)');
-SELECT streamiter.register_statement('trapped too', 'SELECT');
+SELECT streamiter.register_statement('trapped too', 'SELECT $1');
 SELECT rows FROM streamiter.for_each($$SELECT 'safe'$$, 'trapped');
 SELECT signature, usable FROM streamiter.callbacks
 WHERE name OPERATOR(pg_catalog.=) 'trapped';
