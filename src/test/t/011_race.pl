@@ -184,13 +184,17 @@ for my $case (
 	[ 'batch statement', chunk_size => 300 ],
 	[ 'batch statement', chunk_size => 700, lock_rows => "'update'" ],
 	[ 'range statement', chunk_size => 100 ],
-	[ 'range statement', chunk_size => 900 ])
+	[ 'range statement', chunk_size => 900 ],
+	[ 'row function', chunk_size => 40, lock_rows => "'update'", workers => 3 ],
+	[ 'batch statement', chunk_size => 50, workers => 3 ],
+	[ 'range statement', chunk_size => 30, workers => 3 ])
 {
 	my ($callback, %settings) = @$case;
+	my $workers = delete $settings{workers} // 1;
 	my ($written, $failed) = (0, 0);
 
 	begin_pass($rows, 8, $callback, batch_pause => "'2 ms'", %settings);
-	$runner[0]->send("CALL streamiter.run('job')");
+	$runner[0]->send("CALL streamiter.run('job', workers => $workers)");
 	while (!$runner[0]->done(0.0005))
 	{
 		for my $writer (grep { $_->done } @writers)
@@ -205,6 +209,8 @@ for my $case (
 	$_->finish for @writers;
 	is($outcome->{error}{message} // '', '', "@$case: runs among writers");
 	is($db->query($problems), '', "@$case: each row once, no key twice");
+	is($db->query('SELECT count(*) > 1 FROM streamiter.slices'), 't', '... in more than one slice')
+	  if $workers > 1;
 	note "$written writes, $failed failed; ",
 	  $db->query('SELECT rows, batches, skipped, retries FROM streamiter.jobs');
 }
