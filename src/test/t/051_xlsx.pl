@@ -151,7 +151,8 @@ SKIP:
 		my ($expression, $type, $value) = @{ $values[$i] };
 		my (undef, $got) = split /:/, $cells[$i] // '', 2;
 
-		is($got, "$type:$value", $expression);
+		# 18 lets no test have a name of wide characters
+		is($got, "$type:$value", $expression =~ s/[^ -~]/?/gr);
 	}
 
 	# control characters, and what looks like one: as the file has them
@@ -208,7 +209,7 @@ for my $refused (
 	my ($query, $code, $message) = @$refused;
 	my $error = $db->try(export($query, 'refused.xlsx'))->{error};
 
-	is($error->{code}, $code, "refused: $query");
+	is($error->{code}, $code, "refused: $query" =~ s/[^ -~]/?/gr);
 	like($error->{message}, $message, 'and said where');
 	ok(!-e "$dir/refused.xlsx" && !-e "$dir/refused.xlsx.streamiter", 'no file');
 }
