@@ -191,8 +191,21 @@ AS $$
 	SELECT replace(template, '{part}', COALESCE(node_relation, '{part}'))
 $$;
 
+-- SQL for a node: what comes after FROM for the row of a view of streamiter's
+-- that is about a name of one's own there
+CREATE FUNCTION streamiter_distributed.own_row(view text, name text)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('streamiter.%I own JOIN pg_catalog.pg_roles me'
+		' ON me.oid OPERATOR(pg_catalog.=) own.owner'
+		' WHERE me.rolname OPERATOR(pg_catalog.=) CURRENT_USER'
+		' AND own.name OPERATOR(pg_catalog.=) %L', view, name)
+$$;
+
 -- The command that makes a part's job on its node, with the settings that the
--- caller of distribute() had
+-- caller of distribute() had.  Its statement may be there still, when somebody
+-- has dropped the job alone.
 CREATE FUNCTION streamiter_distributed.create_part_command(
 	definition jsonb,
 	node_relation text,
@@ -204,9 +217,15 @@ AS $$
 	|| (SELECT string_agg(format('pg_catalog.set_config(%L, %L, true), ', k, v), ''
 			ORDER BY k) FROM jsonb_each_text(definition -> 'environment') e (k, v))
 	|| CASE WHEN definition ? 'statement' THEN
-			format('streamiter.register_statement(%L, %L, %L), ', job,
+			format('(SELECT streamiter.register_statement(%L, %L, %L)'
+				' WHERE NOT EXISTS (SELECT FROM %s'
+				' AND own.kind OPERATOR(pg_catalog.=) %L'
+				' AND own.statement OPERATOR(pg_catalog.=) %2$L)), ',
+				job,
 				streamiter_distributed.part_text(definition ->> 'statement', node_relation),
-				definition ->> 'per')
+				definition ->> 'per',
+				streamiter_distributed.own_row('callbacks', job),
+				(definition ->> 'per') || ' statement')
 		ELSE '' END
 	|| format('streamiter.create_job(name => %L, source => %L, callback => %L, key => %L',
 		job,
@@ -310,17 +329,19 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	connection constant text := 'streamiter distribute';
+	asked boolean := false;
 	message text;
 	detail text;
 	hint text;
 BEGIN
+	made := false;
 	PERFORM streamiter_distributed.engine_open(p.engine, connection, p.server);
 	seen := streamiter_distributed.engine_state(p.engine, connection, p.job);
-	made := false;
 	IF seen IS NULL THEN
 		IF before IS NOT NULL AND NOT acknowledge THEN
 			PERFORM streamiter_distributed.check_start_over(definition ->> 'name', p);
 		END IF;
+		asked := true;
 		PERFORM streamiter_distributed.engine_ask(p.engine, connection,
 			streamiter_distributed.create_part_command(definition, p.node_relation, p.job));
 		made := true;
@@ -335,9 +356,14 @@ BEGIN
 		END IF;
 	END IF;
 	PERFORM streamiter_distributed.engine_close(p.engine, connection);
-EXCEPTION WHEN OTHERS THEN
+EXCEPTION WHEN query_canceled OR OTHERS THEN
 	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT,
 		detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	IF asked AND SQLSTATE = '57014' THEN
+		PERFORM streamiter_distributed.quietly_cancel(p.engine, connection, p.job);
+		-- the node may have made it, and not said so
+		made := true;
+	END IF;
 	PERFORM streamiter_distributed.quietly_close(p.engine, connection);
 	IF made THEN
 		PERFORM streamiter_distributed.tell_part(p,
@@ -346,6 +372,17 @@ EXCEPTION WHEN OTHERS THEN
 	PERFORM streamiter_distributed.part_error(
 		streamiter_distributed.part_title(p.server, p.node_relation), SQLSTATE, message,
 		detail, hint);
+END
+$$;
+
+CREATE FUNCTION streamiter_distributed.quietly_cancel(engine text, connection text, job text)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM streamiter_distributed.engine_cancel(engine, connection, job);
+EXCEPTION WHEN query_canceled OR OTHERS THEN
+	NULL;
 END
 $$;
 
@@ -360,14 +397,16 @@ EXCEPTION WHEN query_canceled OR OTHERS THEN
 END
 $$;
 
--- The command that ends a part's job on its node
+-- The command that ends a part's job on its node, or what is left of it
 CREATE FUNCTION streamiter_distributed.drop_part_command(definition jsonb, job text)
 RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('SELECT ''dropped'' FROM (SELECT streamiter.drop_job(%L)', job)
+	SELECT format('SELECT ''dropped'' FROM (SELECT (SELECT streamiter.drop_job(own.name) FROM %s)',
+		streamiter_distributed.own_row('jobs', job))
 	|| CASE WHEN definition ? 'statement' THEN
-			format(', streamiter.unregister_callback(%L)', job)
+			format(', (SELECT streamiter.unregister_callback(own.name) FROM %s)',
+				streamiter_distributed.own_row('callbacks', job))
 		ELSE '' END
 	|| ' OFFSET 0) AS done'
 $$;

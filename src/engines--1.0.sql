@@ -155,10 +155,14 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	other text;
+	s text;
 BEGIN
 	IF servers IS NOT NULL THEN
-		RETURN QUERY SELECT 'dblink', s, NULL::text, NULL::text
-		FROM unnest(servers) WITH ORDINALITY u (s, n) ORDER BY n;
+		FOREACH s IN ARRAY servers LOOP
+			PERFORM streamiter_distributed.dblink_check_server(s);
+		END LOOP;
+		RETURN QUERY SELECT 'dblink', u.server, NULL::text, NULL::text
+		FROM unnest(servers) WITH ORDINALITY u (server, n) ORDER BY u.n;
 		RETURN;
 	END IF;
 
@@ -547,7 +551,6 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	finder text;
-	s text;
 BEGIN
 	IF (relation IS NULL) = (servers IS NULL) THEN
 		RAISE EXCEPTION 'either relation or servers must be given'
@@ -560,10 +563,6 @@ BEGIN
 		RAISE EXCEPTION 'servers must name one or more servers, and none twice'
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-	FOREACH s IN ARRAY COALESCE(servers, '{}') LOOP
-		PERFORM streamiter_distributed.dblink_check_server(s);
-	END LOOP;
-
 	FOR finder IN SELECT e.name FROM streamiter_distributed.engine e
 		WHERE e.finds_parts ORDER BY e.name
 	LOOP

@@ -278,10 +278,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF w.step = 'called' THEN
-		PERFORM streamiter_distributed.engine_cancel((w.part).engine, w.connection, (w.part).job);
+		PERFORM streamiter_distributed.quietly_cancel((w.part).engine, w.connection, (w.part).job);
 	END IF;
-	PERFORM streamiter_distributed.quietly_close((w.part).engine, w.connection);
-EXCEPTION WHEN query_canceled OR OTHERS THEN
 	PERFORM streamiter_distributed.quietly_close((w.part).engine, w.connection);
 END
 $$;
@@ -354,7 +352,9 @@ BEGIN
 		ELSE
 			w.started := seen ->> 'last_started';
 			PERFORM streamiter_distributed.engine_start(p.engine, w.connection, p.job,
-				plan.deadline - clock_timestamp(), plan.workers);
+				GREATEST(plan.deadline - clock_timestamp(),
+					CASE WHEN plan.deadline IS NOT NULL THEN interval '0' END),
+				plan.workers);
 			w.repeats := seen ->> 'recurrence' = 'repeat';
 			w := streamiter_distributed.watch_step(w, 'called');
 		END IF;
@@ -406,7 +406,7 @@ BEGIN
 END
 $$;
 
--- A part that somebody else has started
+-- A part that somebody else has started: it is not ours to end when our time is up
 CREATE FUNCTION streamiter_distributed.watch_other(
 	plan streamiter_distributed.part_plan,
 	INOUT w streamiter_distributed.part_watch)
@@ -418,7 +418,9 @@ DECLARE
 BEGIN
 	seen := streamiter_distributed.tell_part(p);
 	w := streamiter_distributed.note_state(w, seen);
-	IF w.state = 'running' THEN
+	IF w.state = 'running' AND clock_timestamp() >= plan.deadline THEN
+		w := streamiter_distributed.watch_step(w, 'over');
+	ELSIF w.state = 'running' THEN
 		RETURN;
 	ELSIF streamiter_distributed.watch_rests(w, seen) THEN
 		w := streamiter_distributed.watch_step(w, 'over');

@@ -41,7 +41,19 @@ my $jobs = q{
 	SELECT owner, name, state, rows, batches, skipped, sqlstate FROM streamiter.jobs ORDER BY name;
 	SELECT name, key, row_data, sqlstate, message FROM streamiter.skipped ORDER BY name, key;
 	SELECT name, outcome, rows FROM streamiter.runs ORDER BY name, started};
+# ... and what is known of distributed ones
+my $distributed = q{
+	SELECT * FROM streamiter.distributed_jobs ORDER BY name;
+	SELECT * FROM streamiter.distributed_parts ORDER BY name, part;
+	SELECT * FROM streamiter_distributed.engine ORDER BY name};
+my $distribute = q{
+	SELECT streamiter.store_distributed_job(jsonb_build_object('name', %s, 'servers', '{s1,s2}',
+		'source', 'TABLE work', 'callback', 'f(integer)', 'per', 'batch', 'settings', '{"chunk_size": 10}'::jsonb,
+		'environment', '{"timezone": "UTC"}'::jsonb),
+		'[{"part": 1, "engine": "dblink", "server": "s1", "job": "far"}, {"part": 2, "engine": "mine", "server": "s2", "job": "far"}]')};
 my @half_done = qw(failed paused set_aside stopped text_key);
+
+my $distributed_before;
 
 # Continues them all; returns what became of each row, and of the jobs
 sub finish_jobs
@@ -74,6 +86,8 @@ sub check_jobs
 	my ($node, $database, $expected, $how, %option) = @_;
 
 	is($node->safe_psql($database, $jobs), $expected, "$how: every job is there, as it stood");
+	is($node->safe_psql($database, $distributed), $distributed_before, "$how: distributed jobs are known");
+	$node->safe_psql($database, sprintf $distribute, q{'another'});
 	is(finish_jobs($node, $database, $option{acknowledge}),
 		"1|1|1|1|1|1000\n" . join(',', ('finished') x @half_done),
 		"$how: jobs go on where they were");
@@ -155,6 +169,10 @@ $old->safe_psql('app', q{
 $old->psql('app', "SET ROLE regress_app; CALL streamiter.run('$_', max_rows => 300)") for @half_done;
 $old->safe_psql('app', q{SET ROLE regress_app; SELECT streamiter.pause('paused')});
 my $half_done = $old->safe_psql('app', $jobs);
+$old->safe_psql('app', q{INSERT INTO streamiter_distributed.engine VALUES ('mine', false)});
+$old->safe_psql('app', 'SET ROLE regress_app;' . sprintf $distribute, q{'far'});
+$distributed_before = $old->safe_psql('app', $distributed);
+is(scalar(() = $distributed_before =~ /^(far\|regress_app\|.*|mine\|f)$/mg), 4, 'a distributed job, and its engine');
 like($half_done, qr/^regress_app\|failed\|failed\|30\|1\|0\|UE001
 regress_app\|paused\|paused\|300\|10\|0\|
 regress_app\|set_aside\|stopped\|\d+\|\d+\|1\|

@@ -253,6 +253,8 @@ connect_to(2) if !$db[2];
 is(on(2, "SELECT count(*) FROM $calls"), 1, 'the coordinator is killed, and the node goes on');
 revive(0);
 is(states('job', 'CASE server WHEN \'s2\' THEN state END'), '- running -', '... as its state says');
+like(says(q{CALL streamiter.run_parts('job', max_duration => '0.1 s')}), qr/parts 3: .*1 running/,
+	'... a second CALL waits no longer for it than it is to');
 $caller = Session->wait_for_server($node[0]);
 $caller->send($run);
 $db[0]->poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CALL streamiter.run_parts%' AND wait_event = 'PgSleep'});
@@ -306,6 +308,18 @@ like(told($caller->finish), qr/parts 3: .*\d stopped/, 'max_duration ends the CA
 like(states('job'), qr/ stopped$/, '... and holds on the nodes');
 is($caller->try($run)->{error}, undef, 'the next CALL does the rest');
 is_finished('max_duration');
+
+# cancelled while a node is at it, distribute() leaves nothing
+on(2, 'BEGIN');
+on(2, 'LOCK streamiter.job IN EXCLUSIVE MODE');
+$caller->send($distribute =~ s/'job'/'left'/r);
+$db[2]->poll(q{SELECT count(*) = 1 FROM pg_locks WHERE NOT granted});
+here('SELECT pg_cancel_backend(' . $caller->pid . ')');
+$caller->done(0.2);
+on(2, 'COMMIT');
+is($caller->finish->{error}{code}, '57014', 'distribute() is cancelled');
+is(join(' ', map { on($_, q{SELECT count(*) FROM streamiter.jobs WHERE name = 'left'}) } 1 .. 3), '0 0 0',
+	'... and leaves no job, also where one was being made');
 
 # -- a node that is down, a row that is bad -----------------------------------------------
 
@@ -397,7 +411,6 @@ is(states('range'), 'finished finished finished missing', 'a job that is gone sh
 like(says(q{CALL streamiter.run_parts('range')}), qr/^55000 .*does not exist/, '... and is missed');
 like(says(q{SELECT streamiter.distribute('range')}),
 	qr/^55000 part public.items on server s3: job .* is gone.*acknowledge => true/s, '... and not made again unasked');
-on(3, q{SELECT streamiter.unregister_callback('range of public.items')});
 on(3, 'UPDATE items SET v = 0');
 is(here(q{SELECT streamiter.distribute('range', acknowledge => true)}), 4, '... but when asked');
 like(says(q{CALL streamiter.run_parts('range')}), qr/parts 4: 4 finished/, '... it runs');
@@ -435,6 +448,53 @@ like(says(q{SELECT streamiter.distribute('other', 'fp', statement => 'SELECT $1'
 	'a node with another key');
 is(join(' ', map { on($_, q{SELECT count(*) FROM streamiter.jobs WHERE name LIKE 'other%'}) } 1 .. 3), '0 0 0',
 	'... and nothing is left anywhere');
+
+# -- another engine, and names that are no names -----------------------------------------------------
+
+on(3, 'ALTER TABLE items DROP COLUMN k');
+on(3, 'ALTER TABLE items ADD PRIMARY KEY (id)');
+afresh();
+here(q{DO $$ BEGIN EXECUTE (
+	SELECT string_agg(replace(pg_get_functiondef(p.oid), 'FUNCTION streamiter_distributed.dblink_', 'FUNCTION streamiter_distributed.another_'), ';')
+	FROM pg_proc p WHERE p.oid::regproc::text ~ '^streamiter_distributed.dblink_(open|ask|start|watch|cancel|close)$'); END $$});
+here(q{CREATE FUNCTION streamiter_distributed.another_parts(regclass, text[])
+	RETURNS SETOF streamiter_distributed.planned_part LANGUAGE sql
+	AS $$SELECT 'another', ltrim(s, '@'), NULL, NULL FROM unnest($2) s WHERE s LIKE '@%'$$});
+here(q{INSERT INTO streamiter_distributed.engine VALUES ('another', true)});
+here($distribute =~ s/'job'/'another'/r =~ s/s1,s2,s3/\@s1,\@s2,\@s3/r);
+like(says(q{CALL streamiter.run_parts('another')}), qr/parts 3: 3 finished/, 'an engine is added in SQL alone');
+is_done(1, '... and does its work');
+is(here(q{SELECT streamiter.drop_parts('another')}), 't', '... to the end');
+here(q{DELETE FROM streamiter_distributed.engine WHERE name = 'another'});
+
+my ($job, $table) = (q{q'; "%s" \ {part} $1 --}, q{h"; '{part} %L});
+(my $quoted_job = $job) =~ s/'/''/g;
+(my $quoted_table = $table) =~ s/"/""/g;
+(my $option = $table) =~ s/'/''/g;
+here('CREATE TABLE "h\'" (id bigint, v integer) PARTITION BY HASH (id)');
+for my $n (1 .. 2)
+{
+	my ($host, $port) = ($node[$n]->host, $node[$n]->port);
+	my $server = qq{"s$n'; DROP TABLE items; -- %I \\"};
+	on($n, qq{CREATE TABLE "$quoted_table" (id bigint PRIMARY KEY, v integer DEFAULT 0)});
+	on($n, qq{INSERT INTO "$quoted_table" SELECT generate_series(1, 50)});
+	here("CREATE SERVER $server FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$host', port '$port', dbname 'postgres')");
+	here("CREATE USER MAPPING FOR CURRENT_USER SERVER $server OPTIONS (user '$user')");
+	here(qq{CREATE FOREIGN TABLE "h$n'; --" PARTITION OF "h'" FOR VALUES WITH (MODULUS 2, REMAINDER ${\ ($n - 1)})
+		SERVER $server OPTIONS (table_name '$option')});
+}
+is(here(qq{SELECT streamiter.distribute('$quoted_job', '"h''"', statement => 'UPDATE {part} SET v = v + 1 WHERE id = ANY (\$1)')}),
+	2, 'any name will do');
+is(here(qq{SELECT string_agg(state, ' ') FROM streamiter.${_}_parts('$quoted_job')}), $_ =~ /pause/ ? 'paused paused' : 'ready ready',
+	"... for ${_}_parts()") foreach qw(pause resume reset retry_skipped);
+on(1, 'SELECT streamiter.drop_job(name) FROM streamiter.jobs WHERE name LIKE \'q%\'');
+is(here(qq{SELECT streamiter.distribute('$quoted_job', acknowledge => true)}), 2, '... a job that is gone');
+like(says(qq{CALL streamiter.run_parts('$quoted_job')}), qr/parts 2: 2 finished; rows 100,/, '... run_parts()');
+is(on($_, qq{SELECT min(v), max(v), count(*) FROM "$quoted_table"}), '1|1|50', '... each row once') foreach 1, 2;
+is(here(qq{SELECT count(*) FROM streamiter.part_states WHERE name = '$quoted_job' AND state = 'finished'}), 2, '... part_states');
+on(1, 'SELECT streamiter.drop_job(name) FROM streamiter.jobs WHERE name LIKE \'q%\'');
+is(here(qq{SELECT streamiter.drop_parts('$quoted_job')}), 't', '... drop_parts()');
+is(on(1, q{SELECT count(*) FROM streamiter.callbacks WHERE name LIKE 'q%'}), 0, '... which drops what was left of one');
 
 # -- rights -----------------------------------------------------------------------------------------
 
