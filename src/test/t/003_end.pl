@@ -63,7 +63,7 @@ my %walks = (
 	'skipping rows' => walk("SELECT a.id $items", 'take(integer)', "on_error => 'skip'"),
 	'skipping halves' => walk("SELECT a.id $items", 'take all', "on_error => 'skip'"),
 	'walk in a walk' => walk("SELECT ''SELECT a.id $items'', ''take(integer)''",
-		'streamiter.for_each(text, text, integer, record, text, bigint)'),
+		'streamiter.for_each(text, text, integer, record, text, bigint, text, text)'),
 	'iterator' => qq{
 		SELECT count(b) FROM streamiter.iterator('SELECT take(a.id) $items', 1000) it,
 			generate_series(1, 25000) i,
