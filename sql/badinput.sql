@@ -5,22 +5,7 @@ SET client_min_messages = warning;
 CREATE SCHEMA regress_badinput;
 SET search_path = regress_badinput, public;
 
-CREATE FUNCTION pg_temp.error_of(statement text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-	message text;
-	detail text;
-	hint text;
-BEGIN
-	EXECUTE statement;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT,
-		detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	RETURN concat_ws(E'\n', SQLSTATE || ': ' || message, nullif(detail, ''),
-		nullif(hint, ''));
-END
-$$;
+\i src/test/lib/error_of.sql
 
 -- Counts rows that a source delivers, and calls of a callback; no rollback undoes it
 CREATE SEQUENCE delivered;

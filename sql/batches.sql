@@ -4,22 +4,7 @@ SET client_min_messages = warning;
 CREATE SCHEMA regress_batches;
 SET search_path = regress_batches, public;
 
-CREATE FUNCTION pg_temp.error_of(statement text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-	message text;
-	detail text;
-	hint text;
-BEGIN
-	EXECUTE statement;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT,
-		detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	RETURN concat_ws(E'\n', SQLSTATE || ': ' || message, nullif(detail, ''),
-		nullif(hint, ''));
-END
-$$;
+\i src/test/lib/error_of.sql
 
 CREATE TABLE item (id integer PRIMARY KEY, name text, tags text[], x integer NOT NULL DEFAULT 0);
 INSERT INTO item SELECT i, CASE WHEN i % 5 > 0 THEN 'n' || i END, ARRAY['a', 'b' || i]

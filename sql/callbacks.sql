@@ -4,22 +4,7 @@ SET client_min_messages = warning;
 CREATE SCHEMA regress_callbacks;
 SET search_path = regress_callbacks, public;
 
-CREATE FUNCTION pg_temp.error_of(statement text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-	message text;
-	detail text;
-	hint text;
-BEGIN
-	EXECUTE statement;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT,
-		detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	RETURN concat_ws(E'\n', SQLSTATE || ': ' || message, nullif(detail, ''),
-		nullif(hint, ''));
-END
-$$;
+\i src/test/lib/error_of.sql
 CREATE TABLE log (n serial, what text);
 CREATE FUNCTION note(what text) RETURNS void LANGUAGE sql AS $$ INSERT INTO log (what) VALUES (what) $$;
 -- Walks, and returns what the callback has noted

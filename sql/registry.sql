@@ -2,23 +2,7 @@
 
 SET client_min_messages = warning;
 
--- Runs a statement; returns how it failed
-CREATE FUNCTION pg_temp.error_of(statement text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-	message text;
-	detail text;
-	hint text;
-BEGIN
-	EXECUTE statement;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT,
-		detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	RETURN concat_ws(E'\n', SQLSTATE || ': ' || message, nullif(detail, ''),
-		nullif(hint, ''));
-END
-$$;
+\i src/test/lib/error_of.sql
 
 CREATE ROLE regress_streamiter_owner;
 CREATE ROLE regress_streamiter_other;
