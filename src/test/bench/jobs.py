@@ -28,6 +28,14 @@ BEGIN
     END LOOP;
 END
 $$;
+CREATE PROCEDURE known_ranges() LANGUAGE plpgsql AS $$
+BEGIN
+    FOR lower IN 0 .. {rows} - 1 BY 2000 LOOP
+        UPDATE item SET v = v + 1 WHERE id BETWEEN lower + 1 AND lower + 2000;
+        COMMIT;
+    END LOOP;
+END
+$$;
 CREATE PROCEDURE by_hand_array() LANGUAGE plpgsql AS $$
 DECLARE
     lower bigint;
@@ -50,18 +58,21 @@ END_JOBS = """
 SELECT streamiter.drop_job('bench_range'), streamiter.drop_job('bench_array');
 SELECT streamiter.unregister_callback('bench_range'), streamiter.unregister_callback('bench_array');
 DROP TABLE item, by_hand;
-DROP PROCEDURE by_hand, by_hand_array;
+DROP PROCEDURE by_hand, known_ranges, by_hand_array;
 """
 
 ONE_UPDATE = "UPDATE item SET v = v + 1"
 
 
-def make_jobs():
-    """Cheap updates, for what a batch costs beside them to show.  Returns the number of rows."""
-    rows = max(options.rows // 4, 1)
+def make_jobs(rows):
+    """Cheap updates, for what a batch costs beside them to show."""
     execute(JOBS.format(rows=rows))
     execute("VACUUM ANALYZE item")
-    return rows
+
+
+def few_rows():
+    """Enough for what does not depend on how many there are."""
+    return max(options.rows // 4, 1)
 
 
 def in_order():
@@ -88,18 +99,21 @@ def check_updated(times):
 
 
 def jobs():
-    rows = make_jobs()
+    rows = options.rows
+    make_jobs(rows)
     ways = [updating(*way, rows) for way in (
         (ONE_UPDATE, "one UPDATE"),
         ("CALL streamiter.run('bench_range')", "job, range statement, commit every 2000 rows"),
         ("CALL streamiter.run('bench_array')", "job, `= ANY($1)` statement, commit every 2000 rows"),
         ("CALL by_hand()", "PL/pgSQL procedure by hand: keyset, range, commit every 2000 rows"),
+        ("CALL known_ranges()", "PL/pgSQL procedure that is told the ranges, commit every 2000 rows"),
         ("CALL by_hand_array()", "PL/pgSQL procedure by hand: keyset, `= ANY`, commit every 2000 rows"))]
-    once, by_range, by_array, by_hand, by_hand_array = measure(*ways, rows=rows, before=in_order, clock=WALL)
+    once, by_range, by_array, by_hand, known, by_hand_array = measure(*ways, rows=rows, before=in_order, clock=WALL)
     check_updated(len(ways) * (options.rounds + 1))
     add_times("job, range statement: time / one UPDATE", by_range, once, at_most=1.10)
     add_times("job, `= ANY($1)` statement: time / one UPDATE", by_array, once, at_most=1.5)
     add_times("job, range statement: time / procedure by hand", by_range, by_hand)
+    add_times("job, range statement: time / the same UPDATEs alone", by_range, known)
     add_times("job, `= ANY($1)` statement: time / procedure by hand", by_array, by_hand_array)
     execute(END_JOBS)
 
@@ -123,7 +137,8 @@ def batch_cost():
     """What a batch costs, counted: what a run of many costs more than one of few."""
     if "pg_stat_statements" not in execute("SHOW shared_preload_libraries"):
         return
-    rows = make_jobs()
+    rows = few_rows()
+    make_jobs(rows)
     execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
     # the rows' own WAL would hide that of the batches
     execute("SELECT streamiter.register_statement('bench_read',"
@@ -148,7 +163,8 @@ def batch_cost():
 
 def job_chunks():
     """How much a job's batch size matters."""
-    rows = make_jobs()
+    rows = few_rows()
+    make_jobs(rows)
     execute("SELECT streamiter.create_job('bench_chunk', 'SELECT id FROM item', 'bench_range', recurrence => 'repeat')")
 
     def by_chunk(chunk):

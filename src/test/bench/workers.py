@@ -31,7 +31,8 @@ def in_slices(slices, rows):
 
 
 def workers():
-    rows = make_jobs()
+    rows = options.rows
+    make_jobs(rows)
     ways = [updating(ONE_UPDATE, "one UPDATE", rows)]
     ways += [updating(f"CALL streamiter.run('bench_range', workers => {n})",
                       f"job, range statement, workers => {n}", rows) for n in (1, 2)]
