@@ -43,3 +43,5 @@ def prefetch():
     compare("related rows", rows)
     execute("DROP INDEX item_account")
     compare("related rows without an index", min(100, rows))
+    execute("DROP TABLE item")
+    execute("DROP FUNCTION take_items")
