@@ -3,9 +3,9 @@
 -- the library defines them when it is loaded, at the first call
 \c -
 SELECT rows FROM streamiter.for_each($$SELECT 'x'$$, 'length(text)');
-SELECT name, setting, unit, vartype, context, min_val, max_val, boot_val
+SELECT name, unit, vartype, context, min_val, max_val, boot_val
 FROM pg_settings
-WHERE name IN ('streamiter.chunk_size', 'streamiter.max_batch_memory')
+WHERE name LIKE 'streamiter.%'
 ORDER BY name;
 
 -- out of bounds, of the wrong kind, unknown

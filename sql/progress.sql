@@ -121,7 +121,6 @@ SET streamiter.history_limit = 1000001;
 SET streamiter.progress_interval = -1;
 SET streamiter.progress_interval = '2 days';
 \set VERBOSITY default
-SHOW streamiter.progress_interval;
 
 -- who may see what
 CREATE ROLE regress_streamiter_progress;

@@ -140,9 +140,9 @@ cmp_ok(scalar @told, '>=', 2, 'a line now and then');
 my @told_percents = map { /: ([\d.]+)%/ } @told;
 is_deeply([ grep { $told_percents[$_] < $told_percents[ $_ - 1 ] } 1 .. $#told_percents ],
 	[], '... nor there');
-# the rate of one of them is 200
-my ($rate) = $told[-1] =~ /(\d+) rows\/s/;
-ok($rate > 300 && $rate < 900, "the rate is that of all: $rate");
+# the rate of one of them is 200; the machine may stand still for a while
+my $rate = max(map { /(\d+) rows\/s/ } @told);
+ok($rate > 300 && $rate < 1800, "the rate is that of all: $rate");
 cmp_ok(max(@rates), '>', 300, 'in the view, too: ' . max(@rates));
 $caller->query('SET streamiter.progress_interval = 0');
 

@@ -67,13 +67,16 @@ sub on_nodes { my $sql = shift; on($_, $sql) for 1 .. 3; return; }
 sub here { return on(0, shift); }
 
 # What an error or the notices of a statement on the coordinator were
+my @all_told;
 sub told
 {
 	my $outcome = shift;
-	return "$outcome->{error}{code} $outcome->{error}{message}\n"
-	  . ($outcome->{error}{detail} // '') . "\n" . ($outcome->{error}{hint} // '')
-	  if $outcome->{error};
-	return join "\n", map { "$_->{message}\n" . ($_->{detail} // '') } @{ $outcome->{notices} };
+	my $error = $outcome->{error};
+	my @told = map { "$_->{message}\n" . ($_->{detail} // '') } @{ $outcome->{notices} };
+
+	@told = (join "\n", "$error->{code} $error->{message}", $error->{detail} // '', $error->{hint} // '') if $error;
+	push @all_told, @told;
+	return join "\n", @told;
 }
 sub says { return told($db[0]->try(shift)); }
 
@@ -517,5 +520,7 @@ is(here(q{SELECT count(*) FROM streamiter.part_states WHERE name = 'mine'}), 0, 
 my $stored = here('SELECT j FROM streamiter.distributed_job j') . here('SELECT p FROM streamiter.part p');
 my $host = $node[1]->host;
 unlike($stored, qr/\Q$host\E|secret|password/, 'how to connect is stored nowhere');
+cmp_ok(scalar(@all_told), '>', 50, 'messages were seen');
+unlike("@all_told", qr/secret|(user|password|host|port|dbname) ?=/, '... and none told how to connect');
 
 done_testing();
