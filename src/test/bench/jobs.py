@@ -1,6 +1,6 @@
 """jobs: what committing each batch costs beside one statement for all of it"""
 
-from measure import WALL, Way, measure
+from measure import WALL, Way, measure, runs
 from options import options
 from report import add_row, add_times
 from server import execute
@@ -91,9 +91,9 @@ def updating(statement, name, rows):
     return Way(way, name)
 
 
-def check_updated(times):
-    """Each row once for each of so many runs."""
-    wrong = execute(f"SELECT count(*) FROM item WHERE v <> {times}")
+def check_updated(*measured):
+    """Each row once in each run of these ways."""
+    wrong = execute(f"SELECT count(*) FROM item WHERE v <> {runs(*measured)}")
     if wrong:
         raise SystemExit(f"{wrong} rows were not updated once in each run")
 
@@ -108,8 +108,9 @@ def jobs():
         ("CALL by_hand()", "PL/pgSQL procedure by hand: keyset, range, commit every 2000 rows"),
         ("CALL known_ranges()", "PL/pgSQL procedure that is told the ranges, commit every 2000 rows"),
         ("CALL by_hand_array()", "PL/pgSQL procedure by hand: keyset, `= ANY`, commit every 2000 rows"))]
-    once, by_range, by_array, by_hand, known, by_hand_array = measure(*ways, rows=rows, before=in_order, clock=WALL)
-    check_updated(len(ways) * (options.rounds + 1))
+    times = measure(*ways, rows=rows, before=in_order, clock=WALL)
+    check_updated(*times)
+    once, by_range, by_array, by_hand, known, by_hand_array = times
     add_times("job, range statement: time / one UPDATE", by_range, once, at_most=1.10)
     add_times("job, `= ANY($1)` statement: time / one UPDATE", by_array, once, at_most=1.5)
     add_times("job, range statement: time / procedure by hand", by_range, by_hand)
@@ -179,7 +180,7 @@ def job_chunks():
     ways += [updating(f"CALL by_hand({chunk})", f"PL/pgSQL procedure by hand, commit every {chunk} rows", rows)
              for chunk in chunks]
     times = measure(*ways, rows=rows, before=in_order, clock=WALL)
-    check_updated(len(ways) * (options.rounds + 1))
+    check_updated(*times)
     for chunk, job, hand in zip(chunks, times, times[len(chunks):]):
         add_times(f"job, range statement, chunk_size {chunk}: time / procedure by hand", job, hand)
     execute("SELECT streamiter.drop_job('bench_chunk')")

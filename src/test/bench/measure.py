@@ -2,7 +2,8 @@
 
 A way is some work that returns the number of rows it handled.  Each runs once
 in a session of its own, to warm up and for its memory to be seen; then all of
-them take turns, in one order and then in the other.
+them take turns, in one order and then in the other.  Short ones take three
+times as many turns, since what else a machine does weighs more on them.
 
 Two clocks are read.  Processor time is what the server and the client were at
 work: where the work is done by one process after the other it is the same as
@@ -22,6 +23,9 @@ from report import add_way
 from server import execute
 
 PROCESSOR, WALL = "processor", "wall"
+
+# Where the slowest way is done in so many seconds, so many times the rounds
+SHORT, MORE_ROUNDS = 2.5, 3
 
 
 class Way:
@@ -64,6 +68,11 @@ class Times(list):
     def __init__(self):
         super().__init__()
         self.wall = []
+
+
+def runs(*measured):
+    """How often all of these ways were run, warming up included."""
+    return sum(len(times) + 1 for times in measured)
 
 
 def on_processor(pid):
@@ -119,15 +128,17 @@ def check(handled, rows):
 
 
 def warm_up(way, rows):
-    """Returns the most memory, in bytes, that backend and client had."""
+    """Returns the most memory, in bytes, that backend and client had, and the seconds it took."""
     if not way.client:
         connection.close()
     watch = MemoryWatch(way.pids())
     watch.start()
+    start = time.perf_counter()
     handled = way()
+    took = time.perf_counter() - start
     peaks = watch.stop()
     check(handled, rows)
-    return peaks
+    return peaks, took
 
 
 def measure(*ways, rows=None, before=lambda: None, clock=PROCESSOR):
@@ -138,12 +149,14 @@ def measure(*ways, rows=None, before=lambda: None, clock=PROCESSOR):
     rows = options.rows if rows is None else rows
     clock = WALL if options.wall else PROCESSOR if options.cpu else clock
     ways = [way if isinstance(way, Way) else Way(way) for way in ways]
-    peaks = []
+    peaks, slowest = [], 0
     for way in ways:
         before()
-        peaks.append(warm_up(way, rows))
+        peak, took = warm_up(way, rows)
+        peaks.append(peak)
+        slowest = max(slowest, took)
     times = [Times() for _ in ways]
-    for turn in range(options.rounds):
+    for turn in range(options.rounds * (MORE_ROUNDS if slowest < SHORT else 1)):
         for way, seconds in list(zip(ways, times))[::-1 if turn % 2 else 1]:
             before()
             pids = way.pids()

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 
-from measure import WALL, Way, measure
+from measure import WALL, Way, measure, runs
 from options import options
 from report import add_speedup
 from server import SCHEMA, execute
@@ -86,7 +86,7 @@ def race(folder, rows):
         way("CALL streamiter.run('bench_from_here')", f"job over {NODES} foreign partitions, run from here"),
         way("CALL streamiter.run_parts('bench_there')", f"distributed job, run on its {NODES} nodes"),
         rows=rows, before=lambda: vacuum(folder), clock=WALL)
-    wrong = execute(f"SELECT count(*) FROM parted WHERE v <> {2 * (options.rounds + 1)}")
+    wrong = execute(f"SELECT count(*) FROM parted WHERE v <> {runs(here, there)}")
     if wrong:
         raise SystemExit(f"{wrong} rows were not updated once in each run")
     add_speedup("distributed job on its nodes: speed / job from here", there, here)

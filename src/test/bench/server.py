@@ -80,4 +80,5 @@ def machine():
         "processor time of server and client, for jobs time on the wall")
     return (f"PostgreSQL {execute('SHOW server_version').split()[0]}, "
             f"{model or os.uname().machine}, {os.cpu_count()} cores; "
-            f"{options.rows:,} rows; {clock} (in brackets: on the wall), medians of {options.rounds} rounds")
+            f"{options.rows:,} rows; {clock} (in brackets: on the wall), medians of {options.rounds} rounds, "
+            f"and of three times as many where a round is short")
