@@ -15,6 +15,8 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('end');
 $node->init;
+# which would lock the table, and none of ours should
+$node->append_conf('postgresql.conf', 'autovacuum = off');
 $node->start;
 my $observer = Session->new($node);
 my $native = $observer->query(

@@ -107,11 +107,15 @@ $node->safe_psql('postgres', q{
 $run = start(q{CALL streamiter.run('resting')}, 'streamiter.progress_interval' => '1s');
 is(poll(q{SELECT wait_reason FROM streamiter.progress WHERE name = 'resting'
 	AND wait_reason IS NOT NULL}), 'batch_pause', 'a pause shows as what it waits for');
-sleep 2;
+my $waits = qr/^NOTICE:  job "resting": .*, waiting for batch_pause$/m;
+for (my $i = 0; ${$run->[2]} !~ $waits && $run->[0]->pumpable && $i < 3000; $i++)
+{
+	usleep(20_000);
+	$run->[0]->pump_nb;
+}
 $node->safe_psql('postgres', q{SELECT streamiter.pause('resting')});
 $run->[0]->finish;
-like(${$run->[2]}, qr/^NOTICE:  job "resting": .*, waiting for batch_pause$/m,
-	'and in its line');
+like(${$run->[2]}, $waits, 'and in its line');
 
 # A walk: without shared memory, before its statement in pg_stat_activity
 my $walk = q{SELECT rows FROM streamiter.for_each('TABLE item', 'slow(item)', chunk_size => 50)};
