@@ -35,7 +35,8 @@ sanitize() {
 	END
 }
 
-# What palloc gave out and took back is known only to a server that was built so
+# What palloc gave out and took back is known only to a server that was built so.
+# Reports must name source files with their folders, or none would pass for ours.
 valgrind() {
 	local suppressions=$installed/../valgrind.supp
 	[ -f "$suppressions" ] || die "valgrind wants a server of src/tools/assert-server"
@@ -43,7 +44,8 @@ valgrind() {
 	CHECK_FLAGS="-O1 -g"
 	cat <<-END
 		exec /usr/bin/valgrind --quiet --leak-check=no --trace-children=yes --error-limit=no \\
-			--suppressions="$WORK/valgrind.supp" --log-file="$REPORTS/valgrind.%p" \\
+			--fullpath-after= --suppressions="$WORK/valgrind.supp" \\
+			--log-file="$REPORTS/valgrind.%p" \\
 			"$BINDIR/postgres.real" "\$@"
 	END
 }
