@@ -1,9 +1,11 @@
 # README.md keeps its word: its SQL runs, from top to bottom, and prints what is
 # shown; its C compiles; the make targets, files and settings it names are there.
+# So are the files that src/README.md names, and it names all of them.
 
 use strict;
 use warnings;
 
+use File::Basename;
 use File::Copy;
 use File::Path;
 use FindBin;
@@ -14,6 +16,7 @@ use Test::More;
 
 my $top = "$FindBin::RealBin/../../..";
 my $readme = slurp_file("$top/README.md");
+my $source = slurp_file("$top/src/README.md");
 
 # [language, what is in the block, what the block right behind it shows]
 my @blocks;
@@ -57,8 +60,6 @@ $ENV{PGHOST} = $node->host;
 $ENV{PGPORT} = $node->port;
 $ENV{PGDATABASE} = 'readme';
 # A slow machine would get lines of progress between those that are shown
-$ENV{PGOPTIONS} = '-c streamiter.progress_interval=0';
-# a slow machine would tell how far its jobs are
 $ENV{PGOPTIONS} = '-c streamiter.progress_interval=0';
 
 # What may differ from one run to the next, and the widths that follow from it
@@ -148,7 +149,21 @@ foreach my $target (sort grep { $_ ne '' } keys %targets)
 	command_ok([ 'make', '-n', '-C', $top, "PG_CONFIG=$pg_config", $target ],
 		"make $target exists");
 }
-my @files = $readme =~ m!\b((?:src|sql|expected)/[\w./-]*[\w/])!g;
+my @files = "$readme$source" =~ m!\b((?:src|sql|expected)/[\w./-]*[\w/])!g;
 is_deeply([ grep { !-e "$top/$_" } @files ], [], 'files are there');
+my %listed = map { $_ => 1 } $source =~ m!`(src/[\w-]+\.c)`!g;
+is_deeply([ grep { !$listed{"src/$_"} } map { basename($_) } glob("$top/src/*.c") ],
+	[], 'src/README.md lists every C file');
+
+# Headings that links name, made as GitHub does
+my %anchors;
+foreach my $heading ($readme =~ /^#+ (.+)$/mg)
+{
+	my $anchor = lc $heading;
+	$anchor =~ s/[^\w -]//g;
+	$anchor =~ tr/ /-/;
+	$anchors{$anchor} = 1;
+}
+is_deeply([ grep { !$anchors{$_} } $readme =~ /\]\(#([^)]*)\)/g ], [], 'links lead to headings');
 
 done_testing();
