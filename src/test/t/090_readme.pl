@@ -140,6 +140,41 @@ foreach ($readme =~ /^(\| `streamiter\.\w+` \| .*)$/mg)
 }
 is($listed, "$settings\n", 'settings are as listed');
 
+# Parameters.  A heading names the functions whose table comes behind it; a row
+# that is not of all of them says of which: `filter` (purge, archive).
+my $tables = 0;
+while ($readme =~ /^#+ ([a-z_, ]+)\n(?:(?!#).*\n)*?\| parameter \| type \| .*\n.*\n((?:\|.*\n)+)/mg)
+{
+	my ($functions, $rows) = ($1, $2);
+	foreach my $function (split /, /, $functions)
+	{
+		my @parameters;
+		foreach (split /\n/, $rows)
+		{
+			my (undef, $cell, $type, $default) = split / *\| */;
+			my ($parameter, undef, $only) = $cell =~ /^`(\w+)`( \((.*)\))?$/;
+			next if defined $only && !grep { $_ eq $function } split /, /, $only;
+			push @parameters, join(' ', $parameter, map { tr/`//dr } $type, $default);
+		}
+		is(join("\n", @parameters), $node->safe_psql('readme', qq{
+			SELECT format('%s %s %s', name, type::regtype, regexp_replace(
+				pg_get_function_arg_default(p.oid, n::integer), '::[^:]*\$', ''))
+			FROM pg_proc p, unnest(proargnames[:pronargs], proargtypes::oid[])
+				WITH ORDINALITY a (name, type, n)
+			WHERE pronamespace = 'streamiter'::regnamespace AND proname = '$function'
+			ORDER BY n}),
+			"parameters of $function are as listed");
+		$tables++;
+	}
+}
+is($tables, 7, 'that many functions have a table of parameters');
+
+# Views
+my ($views) = $readme =~ /^\| view \| .*\n.*\n((?:\|.*\n)+)/m;
+is(join("\n", sort $views =~ /^\| `(\w+)` \| /mg), $node->safe_psql('readme', q{
+	SELECT viewname FROM pg_views WHERE schemaname = 'streamiter' ORDER BY viewname COLLATE "C"}),
+	'every view is listed');
+
 # Commands and files
 my %targets = map { $_ => 1 } $readme =~ /^(?:sudo )?make ?([a-z-]*)$/mg,
   $readme =~ /`make ([a-z-]+)[^`]*`/g;
