@@ -4,6 +4,9 @@
 
 SET client_min_messages = warning;
 \set VERBOSITY sqlstate
+\getenv abs_builddir PG_ABS_BUILDDIR
+\set path :abs_builddir '/results/rights.csv'
+SELECT set_config('test.path', :'path', false) IS NOT NULL AS path;
 
 CREATE ROLE regress_streamiter_super SUPERUSER;
 CREATE ROLE regress_streamiter_owner LOGIN;
@@ -35,19 +38,40 @@ FROM unnest('{super,owner,member,stranger}'::text[]) WITH ORDINALITY u (name, n)
 CREATE TEMP TABLE attempt (n serial, what text, role text, outcome text);
 GRANT ALL ON role, attempt, attempt_n_seq TO PUBLIC;
 
+-- What injected statements drop is a bait, and is never gone: they spring a trap,
+-- which counts, whether or not its error is caught
+SET ROLE regress_streamiter_owner;
+CREATE TABLE bait ();
+CREATE SEQUENCE sprung MINVALUE 0;
+SELECT nextval('sprung');
+RESET ROLE;
+CREATE FUNCTION trap() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE object_identity = 'regress_rights.bait') THEN
+		PERFORM nextval('regress_rights.sprung');
+		RAISE 'injected' USING ERRCODE = 'ZZZZ1';
+	END IF;
+END
+$$;
+CREATE EVENT TRIGGER regress_rights ON sql_drop EXECUTE FUNCTION trap();
+
 -- Tries a statement as each of them; nothing of it stays
 CREATE FUNCTION pg_temp.try(statement text, role regrole) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
 	n bigint;
+	sprung constant bigint := (SELECT last_value FROM regress_rights.sprung);
 BEGIN
 	EXECUTE format('SET LOCAL ROLE %s', role);
 	EXECUTE statement;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RAISE EXCEPTION USING ERRCODE = 'ZZZZZ', MESSAGE = n;
 EXCEPTION
-	WHEN SQLSTATE 'ZZZZZ' THEN RETURN CASE SQLERRM WHEN '0' THEN 'nothing' ELSE 'done' END;
-	WHEN OTHERS THEN RETURN SQLSTATE;
+	WHEN OTHERS THEN RETURN CASE
+		WHEN sprung <> (SELECT last_value FROM regress_rights.sprung) THEN 'injected'
+		WHEN SQLSTATE <> 'ZZZZZ' THEN SQLSTATE
+		WHEN SQLERRM = '0' THEN 'nothing'
+		ELSE 'done' END;
 END
 $$;
 
@@ -71,6 +95,7 @@ INSERT INTO argument VALUES
 	('filter', '''n = 0'''),
 	('signature', '''regress_rights.work(integer)'''),
 	('job_id', 'currval(''streamiter.job_id_seq'')::integer'),
+	('path', 'current_setting(''test.path'')'),
 	('query', '''SELECT id FROM regress_rights.theirs'''),
 	('percent', '50'),
 	('total', '100'),
@@ -146,36 +171,56 @@ SELECT sum(n) FROM theirs;
 -- Hostile text in every argument that takes some: a clear error, or plain text
 --
 
-CREATE TEMP TABLE hostile AS
-SELECT text FROM unnest(ARRAY['', ' ', '"', '''', '''; DROP TABLE regress_rights.theirs; --', '"; DROP TABLE regress_rights.theirs; --',
-	'\', E'\n', '%s%n', '$1', '$$', '{', 'NULL', '-1', 'pg_temp.x', 'a.b.c.d.e', '(', 'f(', 'f()', 'f(")', 'f(nosuch)', 'f(integer,)',
-	repeat('x', 64), repeat('y', 100000), repeat('(', 20000), U&'\+01F600']) text;
-SELECT count(*) > 100 AS many FROM hostile, pg_proc WHERE pronamespace = 'streamiter'::regnamespace;
-SELECT proc, arg, text, outcome FROM (
-	SELECT p.proname, a.name, left(h.text, 20), pg_temp.try(format('SELECT %s(%s => %L%s)', p.oid::regproc,
-		a.name, h.text, (
-			SELECT string_agg(format(', %I => %s', o.name, coalesce(v.value, format('NULL::%s', o.type))), '')
-			FROM unnest(p.proargnames[1:p.pronargs - p.pronargdefaults], p.proargtypes[0:p.pronargs - p.pronargdefaults - 1]::regtype[]) o (name, type)
-			LEFT JOIN argument v ON v.name = o.name WHERE o.name <> a.name)), r.regrole)
+CREATE FUNCTION pg_temp.calls_with(kind "char", texts text[])
+RETURNS TABLE (proc regproc, arg text, text text, call text)
+LANGUAGE sql AS $$
+	SELECT p.oid::regproc, a.name, h.text, format('%s(%I => %s%s)', p.oid::regproc, a.name,
+			CASE a.type WHEN 'text'::regtype THEN quote_literal(h.text) ELSE format('ARRAY[%L]', h.text) END, (
+				SELECT string_agg(format(', %I => %s', o.name, coalesce(v.value, format('NULL::%s', o.type))), '' ORDER BY o.n)
+				FROM unnest(p.proargnames[1:p.pronargs - p.pronargdefaults], p.proargtypes[0:p.pronargs - p.pronargdefaults - 1]::regtype[])
+					WITH ORDINALITY o (name, type, n)
+				LEFT JOIN argument v ON v.name = o.name WHERE o.name <> a.name))
 	FROM pg_proc p
-	CROSS JOIN LATERAL unnest(p.proargnames, p.proargtypes[0:p.pronargs - 1]::regtype[]) a (name, type)
-	CROSS JOIN hostile h
-	JOIN role r ON r.name = 'owner'
-	WHERE p.pronamespace = 'streamiter'::regnamespace AND p.prokind = 'f' AND a.type IN ('text'::regtype, 'text[]'::regtype)) t (proc, arg, text, outcome) WHERE outcome !~ '^(done|nothing|22|34|42|54|0A|55|3F)';
+	CROSS JOIN LATERAL unnest(p.proargnames, p.proargtypes[0:p.pronargs - 1]::regtype[]) WITH ORDINALITY a (name, type, n)
+	CROSS JOIN LATERAL (
+		-- jobs are made of names that are not taken, and run by those that are
+		SELECT t.text || CASE WHEN kind = 'p' AND a.name = 'name' AND t.text <> ''
+			THEN CASE p.proname WHEN 'run' THEN ' purge' ELSE ' ' || p.proname END ELSE '' END, t.n
+		FROM unnest(texts) WITH ORDINALITY t (text, n)) h (text, n)
+	WHERE p.pronamespace IN ('streamiter'::regnamespace, 'regress_rights'::regnamespace)
+	AND p.prokind = kind AND a.type IN ('text'::regtype, 'text[]'::regtype)
+	ORDER BY p.oid::regproc::text COLLATE "C", a.n, h.n
+$$;
+-- some that are not careful, so as to see that such are found
+CREATE FUNCTION careless(name text) RETURNS void LANGUAGE plpgsql AS
+$$ BEGIN EXECUTE format('SELECT ''%s''', name); END $$;
+CREATE FUNCTION careless_quietly(name text, it text) RETURNS void LANGUAGE plpgsql AS
+$$ BEGIN EXECUTE format('SELECT 1 AS "%s"', it); EXCEPTION WHEN OTHERS THEN NULL; END $$;
+CREATE PROCEDURE careless_call(name text) LANGUAGE plpgsql AS
+$$ BEGIN EXECUTE format('SELECT ''%s''', name); END $$;
+
+CREATE TEMP TABLE hostile AS
+SELECT text FROM unnest(ARRAY['', ' ', '"', '''', '\', E'\n', '%s%n', '$1', '$$', '{', 'NULL', '-1', 'pg_temp.x', 'a.b.c.d.e',
+	'(', 'f(', 'f()', 'f(")', 'f(nosuch)', 'f(integer,)', repeat('x', 64), repeat('y', 100000), repeat('(', 20000), U&'\+01F600']) text
+UNION ALL
+SELECT format('%s%s; DROP TABLE regress_rights.bait; --', quote, closing)
+FROM unnest('{"","''","id\"","\\''","$$","SELECT 1","theirs"}'::text[]) quote, unnest('{"",")","))"}'::text[]) closing;
+TRUNCATE attempt;
+INSERT INTO attempt (what, role, outcome)
+SELECT format('%s(%s): %s', c.proc, c.arg, left(c.text, 50)), r.name, pg_temp.try('SELECT ' || c.call, r.regrole)
+FROM pg_temp.calls_with('f', ARRAY(SELECT text FROM hostile)) c
+-- what is exported becomes a file of the server's
+JOIN role r ON r.name = CASE c.proc WHEN 'streamiter.export'::regproc THEN 'super' ELSE 'owner' END;
+SELECT what, role, outcome FROM attempt WHERE outcome !~ '^(done|nothing|22|34|42|54|0A|55|3F)' ORDER BY n \crosstabview
+SELECT count(*) > 1000 AS many FROM attempt;
 -- procedures
 \set ECHO queries
-SELECT format('CALL %s(%s => %L%s)', p.oid::regproc, a.name, h.text, (
-		SELECT string_agg(format(', %I => %s', o.name, v.value), '')
-		FROM unnest(p.proargnames[1:p.pronargs - p.pronargdefaults]) o (name)
-		LEFT JOIN argument v ON v.name = o.name WHERE o.name <> a.name))
-FROM pg_proc p
-CROSS JOIN LATERAL unnest(p.proargnames, p.proargtypes[0:p.pronargs - 1]::regtype[]) WITH ORDINALITY a (name, type, n)
-CROSS JOIN unnest(ARRAY['', '''; DROP TABLE regress_rights.theirs; --', '"; DROP TABLE regress_rights.theirs; --', 'f(")', '$1']) WITH ORDINALITY h (text, n)
-WHERE p.pronamespace = 'streamiter'::regnamespace AND p.prokind = 'p' AND a.type = 'text'::regtype
-AND NOT (p.proname = 'run' AND a.name <> 'name')
-ORDER BY p.oid::regproc::text COLLATE "C", a.n, h.n \gexec
+SELECT 'CALL ' || call
+FROM pg_temp.calls_with('p', ARRAY['', '''; DROP TABLE regress_rights.bait; --', 'id"; DROP TABLE regress_rights.bait; --', 'f(")', '$1'])
+WHERE NOT (proc = 'streamiter.run'::regproc AND arg <> 'name') \gexec
 \set ECHO all
 SELECT count(*) FROM theirs;
+DROP EVENT TRIGGER regress_rights;
 
 --
 -- Hostile names of what is walked, of whose it is, and of the job
@@ -188,7 +233,10 @@ SET search_path = "regress_rights""; DROP TABLE t; --";
 CREATE TABLE "t""$1; --" ("$1" integer, "k'""\" text, "now()" integer DEFAULT 0, PRIMARY KEY ("k'""\", "$1"));
 INSERT INTO "t""$1; --" SELECT g, '''; DROP TABLE t; --' || g % 3 FROM generate_series(1, 20) g;
 CREATE FUNCTION "f(); --"(key integer, name text) RETURNS void LANGUAGE plpgsql AS
-$$ BEGIN UPDATE "t""$1; --" SET "now()" = "now()" + 1 WHERE "$1" = key AND "k'""\" = name; END $$;
+$$
+#variable_conflict use_column
+BEGIN UPDATE "t""$1; --" SET "now()" = "now()" + 1 WHERE "$1" = key AND "k'""\" = name; END
+$$;
 SELECT streamiter.create_job('job"; --''', 'SELECT "$1", "k''""\" FROM "t""$1; --"', '"f(); --"(integer, text)', chunk_size => 3);
 CALL streamiter.run('job"; --''');
 SELECT streamiter.dry_run('job"; --''') IS NOT NULL AS dry_run_of_what_is_done;
