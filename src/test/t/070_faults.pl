@@ -100,13 +100,23 @@ my $version = $db->query('SHOW server_version_num');
 # A commit that takes 50 ms, so that interrupts nearly always come during one
 my @slow_commit = (commit_delay => 50_000, commit_siblings => 0, 'streamiter.progress_interval' => '1s');
 
-for my $try (1 .. 4)
+# Of so many rows that it does not end by itself
+sub begin_slow_commits
 {
-	begin(60, 'chunk_size => 1');
+	begin(1000, 'chunk_size => 1');
 	my $session = Session->new($node, @slow_commit);
 	$session->send("CALL streamiter.run('job')");
-	# a line of progress is due after one second
-	nap($try <= 2 ? 0.3 + rand 0.1 : 0.98 + rand 0.04);
+	$db->poll('SELECT rows > 2 FROM streamiter.jobs');
+	return $session;
+}
+
+for my $try (1 .. 4)
+{
+	my $session = begin_slow_commits();
+	# a line of progress is due one second after the start
+	$try <= 2 ? nap(rand 0.1)
+	  : $db->poll(q{SELECT clock_timestamp() > started + interval '0.98 s' FROM streamiter.runs WHERE ended IS NULL})
+	  && nap(rand 0.04);
 	$db->query('SELECT pg_cancel_backend(' . $session->pid . ')');
 	is(code($session->finish), '57014', "cancelled during a commit, $try");
 	state_is('stopped', '... which the state tells');
@@ -114,10 +124,7 @@ for my $try (1 .. 4)
 		'... and not that rows have failed which are done');
 	then_ends("cancelled during a commit, $try") if $try == 1;
 }
-begin(60, 'chunk_size => 1');
-my $session = Session->new($node, @slow_commit);
-$session->send("CALL streamiter.run('job')");
-nap(0.3);
+my $session = begin_slow_commits();
 $db->query('SELECT pg_terminate_backend(' . $session->pid . ')');
 ok($session->finish->{lost}, 'terminated during a commit');
 $db->poll(q{SELECT state <> 'running' FROM streamiter.jobs});
@@ -152,8 +159,7 @@ $db->query('ROLLBACK');
 then_ends('lock_timeout', lock_timeout => 100);
 
 $session = Session->new($node, idle_in_transaction_session_timeout => 50);
-$session->query('BEGIN');
-$session->query(q{SELECT streamiter.iterator('TABLE work')});
+$session->query(q{BEGIN; SELECT streamiter.iterator('TABLE work')});
 $db->poll('SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ' . $session->pid . ')');
 ok($session->try('SELECT 1')->{lost}, 'an iterator that waits too long goes with its session');
 
@@ -226,6 +232,7 @@ while (my $more = Session->new($node)) { push @crowd, $more; }
 cmp_ok(scalar @crowd, '>', 5, 'too many connections');
 is(code($session->try("CALL streamiter.run('job', workers => 2)")), '', '... are not the workers\' business');
 @crowd = ();
+$db->poll(q{SELECT count(*) < 5 FROM pg_stat_activity WHERE backend_type = 'client backend'});
 is_query('SELECT state, (SELECT count(*) FROM work WHERE n <> 1) FROM streamiter.jobs', 'finished|0', '... each row once');
 
 # Rows of 3 MB, of which not even one fits
@@ -277,11 +284,15 @@ restart();
 state_is('crashed', '... it crashed');
 then_ends('WAL that cannot be written');
 
+# No run comes to its end before something happens to it
+my $no_end = q{IF key = (SELECT max(id) FROM work) THEN PERFORM pg_sleep(3600); END IF};
+
 # -- crashes ------------------------------------------------------------------------------
 
 for my $try (1 .. ($all ? 10 : 1))
 {
 	begin(3000, 'chunk_size => 5');
+	trouble($no_end);
 	$session = Session->new($node, synchronous_commit => 'off');
 	$session->send("CALL streamiter.run('job')");
 	$db->poll('SELECT rows > 100 FROM streamiter.jobs');
@@ -333,6 +344,7 @@ is(code($session->try("SELECT streamiter.start('job')")), '25006', '... nor is o
 is($session->query('SELECT state, rows FROM streamiter.jobs'), 'stopped|200', '... but it is seen');
 is($session->query(q{SELECT rows FROM streamiter.for_each('SELECT id FROM work', 'upper(text)')}), 2000, '... and walks read');
 
+trouble($no_end);
 $runner = Session->new($node);
 $runner->send("CALL streamiter.run('job')");
 $session->poll('SELECT rows > 400 FROM streamiter.jobs');
