@@ -26,6 +26,11 @@ my $db = Session->wait_for_server($node);
 my $workers = q{pg_stat_activity WHERE backend_type = 'streamiter worker'};
 
 sub is_query { my ($sql, $expected, $name) = @_; return is($db->query($sql), $expected, $name); }
+# Nobody passes row "any" or "last" of a slow job while we hold its gate
+my %gates = (any => 7, last => 8);
+sub shut { return $db->query("SELECT pg_advisory_lock($gates{$_[0]})"); }
+sub open_gate { return $db->query("SELECT pg_advisory_unlock($gates{$_[0]})"); }
+sub nap { return select undef, undef, undef, rand shift; }
 sub wait_for_no_workers { return $db->poll("SELECT count(*) = 0 FROM $workers"); }
 
 # Each key in the table is in the log exactly once, put there by two processes or
@@ -47,7 +52,25 @@ $db->query($_) for (
 	q{CREATE FUNCTION note(text) RETURNS void LANGUAGE sql AS
 		'INSERT INTO log VALUES ($1, pg_backend_pid())'},
 	q{CREATE FUNCTION slow(text) RETURNS void LANGUAGE plpgsql AS
-		'BEGIN INSERT INTO log VALUES ($1, pg_backend_pid()); PERFORM pg_sleep(0.001); END'},
+		'BEGIN
+			PERFORM pg_advisory_xact_lock_shared(7);
+			IF $1 = ''999'' THEN PERFORM pg_advisory_xact_lock_shared(8); END IF;
+			INSERT INTO log VALUES ($1, pg_backend_pid());
+			PERFORM pg_sleep(0.001);
+		END'},
+	# our first row waits until so many processes have committed a batch
+	q{CREATE FUNCTION wait_for_team() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		IF pg_backend_pid() = current_setting('my.pid')::integer AND current_setting('my.team')::integer > 1 THEN
+			WHILE (SELECT count(DISTINCT pid) FROM log WHERE pid <> pg_backend_pid())
+				< current_setting('my.team')::integer - 1 LOOP
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+			PERFORM set_config('my.team', '1', false);
+		END IF;
+	END $$},
+	"SET my.pid = ${\ $db->pid}",
+	'CREATE SEQUENCE row_number MINVALUE -100000',
 	'CREATE TABLE int_key AS SELECT g AS id FROM generate_series(1, 6000) g',
 	'CREATE TABLE text_key AS SELECT md5(g::text) AS id FROM generate_series(1, 6000) g',
 	'CREATE TABLE uuid_key AS SELECT md5(g::text)::uuid AS id FROM generate_series(1, 6000) g',
@@ -69,9 +92,15 @@ $db->query($_) for (
 for my $table (qw(int_key pair_key skewed text_key uuid_key))
 {
 	$db->query("CREATE FUNCTION each_$table($table) RETURNS void LANGUAGE plpgsql AS
-		'BEGIN INSERT INTO log SELECT (\$1)::text, pg_backend_pid(); PERFORM pg_sleep(0.0002); END'");
+		'BEGIN
+			INSERT INTO log SELECT (\$1)::text, pg_backend_pid();
+			PERFORM pg_sleep(CASE WHEN nextval(''row_number'') > 5000 THEN 0.003 ELSE 0.0002 END), wait_for_team();
+		END'");
+	# the last thousand rows take so long that nobody is late for them
+	$db->query("SELECT setval('row_number', " . ($table eq 'skewed' ? 1 : -100_000) . ')');
 	$db->query("SELECT streamiter.create_job('$table', 'TABLE $table',
 		'each_$table($table)', chunk_size => 50)");
+	$db->query('SET my.team = 3');
 	my $outcome = $db->try("CALL streamiter.run('$table', workers => 3)");
 	is($outcome->{error}, undef, "$table: three processes");
 
@@ -99,6 +128,7 @@ $db->query("SELECT streamiter.reset('int_key')");
 $db->query("CALL streamiter.run('int_key', max_rows => 300)");
 is_query("SELECT count(*) FROM streamiter.slices WHERE name = 'int_key'", 1,
 	'alone: one slice');
+$db->query('SET my.team = 2');
 $db->query("CALL streamiter.run('int_key', workers => 4, max_rows => 1234)");
 is_query("SELECT rows, state FROM streamiter.jobs WHERE name = 'int_key'",
 	'1534|stopped', 'max_rows is exact over four processes');
@@ -120,7 +150,9 @@ $db->query('CREATE TABLE steep AS SELECT g AS id FROM generate_series(1, 3000) g
 $db->query('ALTER TABLE steep ADD PRIMARY KEY (id)');
 $db->query(q{CREATE FUNCTION steep(integer) RETURNS void LANGUAGE plpgsql AS
 	'BEGIN INSERT INTO log VALUES ($1, pg_backend_pid());
+	PERFORM wait_for_team();
 	IF $1 > 2800 THEN PERFORM pg_sleep(0.01); END IF; END'});
+$db->query('SET my.team = 2');
 $db->query("SELECT streamiter.create_job('steep', 'TABLE steep', 'steep(integer)', chunk_size => 5)");
 $db->query("CALL streamiter.run('steep', workers => 2)");
 is_query('SELECT min(n) > 60 FROM (SELECT count(*) AS n FROM log WHERE k::integer > 2800 GROUP BY pid) t',
@@ -142,46 +174,64 @@ sub slow_job
 
 slow_job('dying');
 my $caller = Session->new($node);
+shut('last');
 $caller->send("CALL streamiter.run('dying', workers => 3)");
 # not before all have committed some of their work
 $db->poll('SELECT count(DISTINCT pid) = 3 FROM log');
-for (1 .. 2)
+for my $left (1, 0)
 {
 	is_query("SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM $workers LIMIT 1) t",
 		1, 'a worker is terminated');
-	select undef, undef, undef, rand 0.2;
+	$db->poll("SELECT count(*) = $left FROM $workers");
+	nap(0.2);
 }
+open_gate('last');
 my $outcome = $caller->finish;
 is($outcome->{error}, undef, 'the others take over');
 is_once('dying', '... each row once', 3);
 
+# Returns while the caller and two helpers are somewhere within the work
+sub call_three
+{
+	my $name = shift;
+	shut($_) for keys %gates;
+	$caller->send("CALL streamiter.run('$name', workers => 3)");
+	$db->poll("SELECT count(*) = 2 FROM $workers AND query LIKE '%slice%'");
+	return;
+}
+
 slow_job('cancelled');
-$caller->send("CALL streamiter.run('cancelled', workers => 3)");
-$db->poll("SELECT count(*) = 2 FROM $workers AND query LIKE '%slice%'");
+call_three('cancelled');
 like($db->query("SELECT query FROM $workers LIMIT 1"), qr/job "cancelled".*slice \d+, batch \d+/,
 	'pg_stat_activity tells what a worker does');
 is_query("SELECT streamiter.job_state(id) FROM streamiter.job WHERE name = 'cancelled'",
 	'running', 'it runs');
+open_gate('any');
+nap(0.2);
 $db->query('SELECT pg_cancel_backend(' . $caller->pid . ')');
 is($caller->finish->{error}{code}, '57014', 'the caller is cancelled');
 is_query("SELECT count(*) FROM $workers", 0, '... and its workers have gone');
 is_query("SELECT state FROM streamiter.jobs WHERE name = 'cancelled'", 'stopped', '... it stopped');
+open_gate('last');
 
-$caller->send("CALL streamiter.run('cancelled', workers => 3)");
-$db->poll("SELECT count(*) = 2 FROM $workers AND query LIKE '%slice%'");
+call_three('cancelled');
+open_gate('any');
+nap(0.2);
 $db->query('SELECT pg_terminate_backend(' . $caller->pid . ')');
 $caller->finish;
 wait_for_no_workers();
 is_query("SELECT state FROM streamiter.jobs WHERE name = 'cancelled'", 'crashed',
 	'a caller that is terminated takes its workers along');
+open_gate('last');
 $caller = Session->new($node);
 is($caller->try("CALL streamiter.run('cancelled', workers => 2)")->{error}, undef,
 	'the next run goes on');
 is_once('cancelled', '... each row once');
 
 slow_job('killed');
-$caller->send("CALL streamiter.run('killed', workers => 3)");
-$db->poll("SELECT count(*) = 2 FROM $workers AND query LIKE '%slice%'");
+call_three('killed');
+open_gate('any');
+nap(0.2);
 kill 'KILL', $db->query("SELECT pid FROM $workers LIMIT 1");
 ok($caller->finish->{lost}, 'a worker is killed, and with it all sessions');
 $db = Session->wait_for_server($node);
@@ -240,10 +290,12 @@ $db->query("SELECT streamiter.create_job('unseen', 'TABLE int_key', 'picky(integ
 is($db->try("SELECT streamiter.start('unseen')")->{error}{code}, '55000',
 	'a job nobody can see yet cannot be started');
 $db->query('ROLLBACK');
+shut('any');
 $caller->query("SELECT streamiter.start('started', workers => 3)");
 $db->poll("SELECT count(*) = 3 FROM $workers");
 $caller->try("SELECT streamiter.start('started', workers => 3)");
 like($caller->notices, qr/already running/, 'a job that runs is not started again');
+open_gate('any');
 $db->query('SELECT pg_terminate_backend(' . $caller->pid . ')');
 $db->poll("SELECT state = 'finished' FROM streamiter.jobs WHERE name = 'started'");
 is_once('started', 'it goes on without its caller');
