@@ -135,7 +135,7 @@ note "$notices{$_} times: $_" for sort keys %notices;
 # Many who find nothing to do are in nobody's way, nor make the job look busy
 my @idle = map { Session->new($node) } 1 .. 6;
 my %seen;
-for (1 .. 200)
+for (my $i = 0; $i < 200 || ($i < 100_000 && keys %seen < 3); $i++)
 {
 	for my $session (grep { $_->done } @idle)
 	{
