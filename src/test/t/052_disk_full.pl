@@ -1,6 +1,7 @@
-# The disk is full: an error that says so, and no half file.  Both the folder of
-# the export and the server's temporary files are on small disks in memory, which
-# a server in namespaces of its own can have without any right.
+# The disk is full: an error that says so, no half file, no row set aside.  The
+# folder of the export, the server's temporary files and a tablespace are on small
+# disks in memory, which a server in namespaces of its own can have without any
+# right.
 
 use strict;
 use warnings;
@@ -24,6 +25,7 @@ $node->append_conf('postgresql.conf', "jit = off\nlog_temp_files = -1");
 my $data = $node->data_dir;
 my $temp = "$data/base/pgsql_tmp";
 mkdir $temp or die "$temp: $!\n";
+my $tables = PostgreSQL::Test::Utils::tempdir();
 
 my $pid = fork // die "fork: $!\n";
 if ($pid == 0)
@@ -33,6 +35,7 @@ if ($pid == 0)
 	open STDERR, '>&', \*STDOUT or die "no log: $!\n";
 	exec 'unshare', '-r', '-m', 'sh', '-c',
 	  "mount -t tmpfs -o size=1m none '$dir' && mount -t tmpfs -o size=8m none '$temp' && "
+	  . "mount -t tmpfs -o size=24m none '$tables' && "
 	  . "exec unshare -U --map-user=1000 --map-group=1000 postgres -D '$data'"
 	  or die "unshare: $!\n";
 }
@@ -132,6 +135,44 @@ if ($xlsx)
 	ok(!$done, 'a disk that gets full while a workbook is packed');
 	is($error->{code}, '53100', 'is an error');
 	is($db->query("SELECT count(*) FROM pg_ls_dir('$dir') f WHERE f LIKE '%.streamiter'"), '0', 'no half file');
+}
+
+# Tables get no more room: for a job or a walk that is no fault of the row's.  The
+# callback makes the walked table grow, or writes to another
+$db->query("CREATE TABLESPACE small LOCATION '$tables'");
+for my $case (
+	[ 'the walked table', 'small', q{UPDATE work SET n = n + 1, v = repeat('x', 7000) WHERE id = $1} ],
+	[ 'another table', 'pg_default', q{UPDATE work SET n = n + 1 WHERE id = $1; INSERT INTO copy VALUES ($1, repeat('x', 7000))} ])
+{
+	my ($name, $space, $work) = @$case;
+
+	$db->query($_) for (
+		"CREATE TABLE work (id integer PRIMARY KEY, n integer DEFAULT 0, v text) TABLESPACE $space",
+		'CREATE TABLE copy (id integer, v text) TABLESPACE small',
+		'CREATE TABLE filler (v text) TABLESPACE small',
+		(map { "ALTER TABLE $_ ALTER v SET STORAGE PLAIN" } qw(work copy filler)),
+		'INSERT INTO work SELECT generate_series(1, 2000)',
+		q{INSERT INTO filler SELECT repeat('x', 7000) FROM generate_series(1, 2000)},
+		"CREATE OR REPLACE FUNCTION work_on(integer) RETURNS void LANGUAGE sql AS \$\$ $work \$\$",
+		q{SELECT streamiter.create_job('job', 'SELECT id FROM work', 'work_on(integer)', chunk_size => 20, on_error => 'skip')});
+	my $truth = sub { return $db->query('SELECT rows, sum(n) = rows, max(n) FROM work, streamiter.jobs GROUP BY rows'); };
+
+	my $error = $db->try(q{CALL streamiter.run('job')})->{error};
+	is($error->{code}, '53100', "$name: no room");
+	like($error->{message}, qr/No space left on device/, '... of which the job tells');
+	is($db->query('SELECT state, sqlstate, skipped, (SELECT count(*) FROM streamiter.skipped) FROM streamiter.jobs'),
+		'failed|53100|0|0', '... it failed, and nothing was set aside');
+	my $done = $truth->();
+	like($done, qr/^[1-9]\d*\|t\|1$/, '... and what is counted is done, and once');
+	is($db->try(q{SELECT streamiter.for_each('SELECT id FROM work WHERE n = 0', 'work_on(integer)', on_error => 'skip')})->{error}{code},
+		'53100', '... nor does a walk skip');
+	is($truth->(), $done, '... of which nothing stays');
+	$db->query('DROP TABLE filler');
+	$db->query(q{CALL streamiter.run('job')});
+	is($db->query('SELECT state, rows, skipped FROM streamiter.jobs'), 'finished|2000|0', '... with room, the job goes on to its end');
+	is($truth->(), '2000|t|1', '... each row once');
+	is($db->query('SELECT count(*), count(DISTINCT id) FROM copy'), $space eq 'small' ? '0|0' : '2000|2000', '... and what it wrote');
+	$db->query($_) for q{SELECT streamiter.drop_job('job')}, 'DROP TABLE work, copy';
 }
 
 kill 'INT', $pid;
