@@ -36,11 +36,13 @@ my $walk = q{
 	SELECT array_agg(id ORDER BY id) FROM app.log};
 my $walked = "3\n3\n3\n{1,2,3,7,8,8,9,10,12}";
 
-# Jobs half done: their states, what they have counted, what they have set aside
+# Jobs half done: their states, what they have counted, what they have set aside,
+# where in each slice they are
 my $jobs = q{
 	SELECT owner, name, state, rows, batches, skipped, sqlstate FROM streamiter.jobs ORDER BY name;
 	SELECT name, key, row_data, sqlstate, message FROM streamiter.skipped ORDER BY name, key;
-	SELECT name, outcome, rows FROM streamiter.runs ORDER BY name, started};
+	SELECT name, outcome, rows FROM streamiter.runs ORDER BY name, started;
+	SELECT name, slice, pass, lower, upper, position, done, rows, batches FROM streamiter.slices ORDER BY name, slice};
 # ... and what is known of distributed ones
 my $distributed = q{
 	SELECT * FROM streamiter.distributed_jobs ORDER BY name;
@@ -51,9 +53,19 @@ my $distribute = q{
 		'source', 'TABLE work', 'callback', 'f(integer)', 'per', 'batch', 'settings', '{"chunk_size": 10}'::jsonb,
 		'environment', '{"timezone": "UTC"}'::jsonb),
 		'[{"part": 1, "engine": "dblink", "server": "s1", "job": "far"}, {"part": 2, "engine": "mine", "server": "s2", "job": "far"}]')};
-my @half_done = qw(failed paused set_aside stopped text_key);
+my @half_done = qw(crashed failed one_liner paused prefetch set_aside sliced stopped text_key);
 
 my $distributed_before;
+
+# Runs a job, or makes it and runs it
+sub run_job
+{
+	my ($name, $more) = @_;
+
+	return 'SET ROLE regress_app; CALL streamiter.' . ($name eq 'one_liner'
+		? "backfill('app.work', set => 'one_liner = one_liner + 1', name => 'one_liner', chunk_size => 30"
+		: "run('$name'") . "$more)";
+}
 
 # Continues them all; returns what became of each row, and of the jobs
 sub finish_jobs
@@ -63,10 +75,12 @@ sub finish_jobs
 	if ($acknowledge)
 	{
 		# restored, the table is another one, as far as a job can know
-		my ($status, undef, $stderr) =
-		  $node->psql($database, q{SET ROLE regress_app; CALL streamiter.run('stopped')});
-		like($stderr, qr/is not what it was.*acknowledge => true/s,
-			"$database: a restored job asks first");
+		for my $name (qw(one_liner sliced stopped))
+		{
+			my ($status, undef, $stderr) = $node->psql($database, run_job($name, ''));
+			like($stderr, qr/is not what it was.*acknowledge => true/s,
+				"$database: a restored job asks first, $name");
+		}
 		$node->safe_psql($database, join ';', 'SET ROLE regress_app',
 			map { "SELECT streamiter.alter_job('$_', acknowledge => true)" } @half_done);
 	}
@@ -75,9 +89,10 @@ sub finish_jobs
 		SELECT streamiter.resume('paused');
 		UPDATE app.work SET good = true;
 		SELECT streamiter.retry_skipped('set_aside')});
-	$node->safe_psql($database, "SET ROLE regress_app; CALL streamiter.run('$_')") for @half_done;
-	return $node->safe_psql($database, q{
-		SELECT failed, paused, set_aside, stopped, text_key, count(*) FROM app.work GROUP BY 1, 2, 3, 4, 5;
+	$node->safe_psql($database, run_job($_, $_ eq 'sliced' ? ', workers => 2' : '')) for @half_done;
+	my $columns = join ', ', @half_done;
+	return $node->safe_psql($database, qq{
+		SELECT $columns, count(*) FROM app.work GROUP BY $columns;
 		SELECT string_agg(state, ',') FROM streamiter.jobs});
 }
 
@@ -89,7 +104,7 @@ sub check_jobs
 	is($node->safe_psql($database, $distributed), $distributed_before, "$how: distributed jobs are known");
 	$node->safe_psql($database, sprintf $distribute, q{'another'});
 	is(finish_jobs($node, $database, $option{acknowledge}),
-		"1|1|1|1|1|1000\n" . join(',', ('finished') x @half_done),
+		join('|', (1) x @half_done, 1000) . "\n" . join(',', ('finished') x @half_done),
 		"$how: jobs go on where they were");
 	is($node->safe_psql($database, q{
 		SET ROLE regress_app;
@@ -112,7 +127,7 @@ sub check_copy
 $old->safe_psql(
 	'postgres', q{
 	CREATE ROLE regress_keeper LOGIN;
-	CREATE ROLE regress_app_before;
+	CREATE ROLE regress_app_before LOGIN;
 	CREATE ROLE regress_gone;
 	CREATE DATABASE app OWNER regress_keeper;
 	CREATE DATABASE custom;
@@ -152,37 +167,65 @@ $old->safe_psql(
 $old->safe_psql('app', q{
 	SET ROLE regress_app;
 	CREATE TABLE app.work (id integer PRIMARY KEY, code text COLLATE "C" NOT NULL UNIQUE, good boolean NOT NULL DEFAULT true,
-		failed integer DEFAULT 0, paused integer DEFAULT 0, set_aside integer DEFAULT 0, stopped integer DEFAULT 0, text_key integer DEFAULT 0);
+		crashed integer DEFAULT 0, failed integer DEFAULT 0, one_liner integer DEFAULT 0, paused integer DEFAULT 0,
+		prefetch integer DEFAULT 0, set_aside integer DEFAULT 0, sliced integer DEFAULT 0, stopped integer DEFAULT 0, text_key integer DEFAULT 0);
 	GRANT SELECT ON app.work TO regress_keeper;
 	INSERT INTO app.work SELECT g, md5(g::text) FROM generate_series(1, 1000) g;
 	UPDATE app.work SET good = id NOT IN (50, 500);
 	CREATE FUNCTION app.bad(boolean) RETURNS integer LANGUAGE plpgsql AS
 	$$BEGIN IF NOT $1 THEN RAISE EXCEPTION USING ERRCODE = 'UE001', MESSAGE = 'bad row'; END IF; RETURN 1; END$$;
+	RESET ROLE;
+	CREATE FUNCTION app.die(boolean) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER AS
+	$$BEGIN IF NOT $1 THEN PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(60); END IF; RETURN 1; END$$;
+	SET ROLE regress_app;
 	SELECT streamiter.register_statement(name, format(
 		'UPDATE app.work SET %1$s = %1$s + %2$s WHERE id = ANY ($1)', name,
-		CASE WHEN name IN ('failed', 'set_aside') THEN 'app.bad(good)' ELSE '1' END))
-	FROM unnest('{failed,paused,set_aside,stopped,text_key}'::text[]) name;
+		CASE WHEN name IN ('failed', 'set_aside') THEN 'app.bad(good)' WHEN name = 'crashed' THEN 'app.die(good)' ELSE '1' END))
+	FROM unnest('{crashed,failed,paused,set_aside,stopped,text_key}'::text[]) name;
 	SELECT streamiter.create_job(name, 'SELECT id FROM app.work', name, chunk_size => 30,
 		on_error => CASE name WHEN 'set_aside' THEN 'skip' ELSE 'stop' END)
-	FROM unnest('{failed,paused,set_aside,stopped}'::text[]) name;
-	SELECT streamiter.create_job('text_key', 'SELECT id, code FROM app.work', 'text_key', key => '{code}', chunk_size => 30)});
-$old->psql('app', "SET ROLE regress_app; CALL streamiter.run('$_', max_rows => 300)") for @half_done;
+	FROM unnest('{crashed,failed,paused,set_aside,stopped}'::text[]) name;
+	SELECT streamiter.create_job('text_key', 'SELECT id, code FROM app.work', 'text_key', key => '{code}', chunk_size => 30);
+
+	CREATE TABLE app.related AS SELECT id, 1 AS one FROM app.work;
+	CREATE FUNCTION app.prefetch(integer, jsonb) RETURNS void LANGUAGE sql AS
+	$$UPDATE app.work SET prefetch = prefetch + ($2->0->>'one')::integer WHERE id = $1$$;
+	SELECT streamiter.create_job('prefetch', 'SELECT id FROM app.work', 'app.prefetch(integer, jsonb)', chunk_size => 30,
+		prefetch => 'SELECT * FROM app.related WHERE id = ANY ($1)', prefetch_key => 'id');
+
+	-- nobody goes on before each of three has done a batch of a slice of its own
+	CREATE TABLE app.team (pid integer PRIMARY KEY);
+	GRANT SELECT ON app.related, app.team TO regress_keeper;
+	CREATE FUNCTION app.sliced(integer[]) RETURNS void LANGUAGE plpgsql AS
+	$$BEGIN
+		INSERT INTO app.team VALUES (pg_backend_pid()) ON CONFLICT DO NOTHING;
+		WHILE NOT FOUND AND (SELECT count(*) FROM app.team) < 3 LOOP PERFORM pg_sleep(0.01); END LOOP;
+		UPDATE app.work SET sliced = sliced + 1 WHERE id = ANY ($1);
+	END$$;
+	SELECT streamiter.register_callback('sliced', 'app.sliced(integer[])', per => 'batch');
+	SELECT streamiter.create_job('sliced', 'SELECT id FROM app.work', 'sliced', chunk_size => 5)});
+$old->psql('app', run_job($_, $_ eq 'sliced' ? ', workers => 3, max_rows => 30' : ', max_rows => 300')) for @half_done;
 $old->safe_psql('app', q{SET ROLE regress_app; SELECT streamiter.pause('paused')});
 my $half_done = $old->safe_psql('app', $jobs);
 $old->safe_psql('app', q{INSERT INTO streamiter_distributed.engine VALUES ('mine', false)});
 $old->safe_psql('app', 'SET ROLE regress_app;' . sprintf $distribute, q{'far'});
 $distributed_before = $old->safe_psql('app', $distributed);
 is(scalar(() = $distributed_before =~ /^(far\|regress_app\|.*|mine\|f)$/mg), 4, 'a distributed job, and its engine');
-like($half_done, qr/^regress_app\|failed\|failed\|30\|1\|0\|UE001
+like($half_done, qr/^regress_app\|crashed\|crashed\|30\|1\|0\|
+regress_app\|failed\|failed\|30\|1\|0\|UE001
+regress_app\|one_liner\|stopped\|300\|10\|0\|
 regress_app\|paused\|paused\|300\|10\|0\|
+regress_app\|prefetch\|stopped\|300\|10\|0\|
 regress_app\|set_aside\|stopped\|\d+\|\d+\|1\|
+regress_app\|sliced\|stopped\|30\|6\|0\|
 regress_app\|stopped\|stopped\|300\|10\|0\|
 regress_app\|text_key\|stopped\|300\|10\|0\|
 set_aside\|/, 'jobs half done');
+cmp_ok(scalar(() = $half_done =~ /^sliced\|\d+\|1\|.*\|\{\d+\}\|f\|\d+\|\d+$/mg), '>', 1, 'one of them in several slices');
 
 my $callbacks = $old->safe_psql('app', $list);
-is(scalar(() = $callbacks =~ /^(?:regress_app|\w+)\|[^|]+\|(?:row function|batch statement|range statement)\|/mg),
-	10, 'ten callbacks to keep');
+is(scalar(() = $callbacks =~ /^(?:regress_app|\w+)\|[^|]+\|(?:row function|batch function|batch statement|range statement)\|/mg),
+	12, 'twelve callbacks to keep');
 is($old->safe_psql('app', $walk), $walked, 'before: they run');
 
 my $dir = $old->basedir;
