@@ -317,7 +317,12 @@ sub kill_it
 	$session->finish;
 	$server->configure('');
 	if ($whole) { $server->start; }
-	else { $db->done($Session::patience); }
+	else
+	{
+		# thrown out, we know that the server has seen it
+		$db->send('SELECT pg_sleep(3600)') if !$db->{busy};
+		$db->done($Session::patience);
+	}
 	$db = connect_again();
 	return ($whole ? 'server' : 'process') . " killed: $phase";
 }

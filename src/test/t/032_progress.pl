@@ -37,12 +37,12 @@ sub start
 	return [ $session, \$out, \$err ];
 }
 
-# Asks until it answers, for ten seconds
+# Asks until it answers, for a minute or more
 sub poll
 {
 	my ($sql) = @_;
 
-	foreach (1 .. 500)
+	foreach (1 .. 3000)
 	{
 		my $answer = $node->safe_psql('postgres', $sql);
 		return $answer if $answer ne '';
