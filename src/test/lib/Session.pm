@@ -203,6 +203,24 @@ sub poll
 	die "never true: $sql\n";
 }
 
+# What a query says while a job waits between two batches: the process does so in
+# one transaction after the other, and now and then looks at its job between two
+sub query_during_wait
+{
+	my ($self, $pid, $sql) = @_;
+	my $wait = "SELECT xact_start FROM pg_stat_activity
+		WHERE pid = $pid AND wait_event_type = 'Extension'";
+	my $limit = time + $patience;
+
+	while (time < $limit)
+	{
+		my $before = $self->query($wait);
+		my $answer = $self->query($sql);
+		return $answer if $before ne '' && $self->query($wait) eq $before;
+	}
+	die "process $pid does not wait\n";
+}
+
 # All notices of the last statement, one per line
 sub notices
 {

@@ -138,14 +138,10 @@ $db->query("SELECT streamiter.alter_job('job', 'range', chunk_size => 200, batch
 $db->query('UPDATE t SET bad = false WHERE bad');
 $runner->send("CALL streamiter.run('job')");
 my $pid = $runner->pid;
-$db->poll("SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid");
-# but for the moments in which it looks at the job
-ok($db->poll("SELECT backend_xid IS NULL AND backend_xmin IS NULL FROM pg_stat_activity WHERE pid = $pid"),
-	'at rest: neither snapshot nor transaction id');
-ok($db->poll("SELECT string_agg(concat_ws(' ', locktype, classid::regclass, mode), ', ' ORDER BY mode)
-		= 'object pg_extension AccessShareLock, object streamiter.job ExclusiveLock'
-	FROM pg_locks WHERE pid = $pid AND locktype <> 'virtualxid'"),
-	'at rest: the runner\'s lock, one on the extension and no other');
+is($db->query_during_wait($pid, "SELECT backend_xid IS NULL, backend_xmin IS NULL FROM pg_stat_activity WHERE pid = $pid"),
+	't|t', 'at rest: neither snapshot nor transaction id');
+is($db->query_during_wait($pid, "SELECT locktype, classid::regclass, mode FROM pg_locks WHERE pid = $pid AND locktype <> 'virtualxid' ORDER BY mode"),
+	"object|pg_extension|AccessShareLock\nobject|streamiter.job|ExclusiveLock", 'at rest: the runner\'s lock, one on the extension and no other');
 $db->query("SELECT pg_cancel_backend($pid)");
 is($runner->finish->{error}{code}, '57014', 'at rest: a cancel ends it at once');
 is($db->query('SELECT state, rows FROM streamiter.jobs'), 'stopped|200', '... and what was committed stays');
