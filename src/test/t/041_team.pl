@@ -17,7 +17,7 @@ use Test::More;
 my $node = PostgreSQL::Test::Cluster->new('team');
 $node->init;
 $node->append_conf('postgresql.conf', q{
-	max_worker_processes = 40
+	max_worker_processes = 100
 	max_parallel_workers_per_gather = 0
 	autovacuum = off
 	log_min_messages = warning});
@@ -29,7 +29,8 @@ my $workers = q{pg_stat_activity WHERE backend_type = 'streamiter worker'};
 
 sub is_query { my ($sql, $expected, $name) = @_; return is($db->query($sql), $expected, $name); }
 
-# The caller's first row waits until two helpers have committed a batch
+# The caller's first row waits until two helpers have committed a batch.  One of
+# them leaves work for the other, however late that one may come.
 $db->query($_) for (
 	'CREATE EXTENSION streamiter',
 	'CREATE TABLE item AS SELECT g AS id FROM generate_series(1, 2000) g',
@@ -43,6 +44,10 @@ $db->query($_) for (
 		INSERT INTO log VALUES ($1);
 		IF pg_backend_pid() = current_setting('my.pid', true)::integer THEN
 			WHILE (SELECT count(DISTINCT pid) FROM log) < (SELECT size FROM team) LOOP
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+		ELSIF $1 % 50 = 1 AND (SELECT count(*) FROM log) > 500 THEN
+			WHILE (SELECT count(DISTINCT pid) FROM log) < (SELECT size FROM team) - 1 LOOP
 				PERFORM pg_sleep(0.01);
 			END LOOP;
 		END IF;
@@ -86,7 +91,7 @@ is_once('rate', 3);
 is(last_run('rate', "ended - started > '1.5 s'"), 't', 'they share it');
 is(last_run('rate', "wait_time ? 'max_rows_per_second'"), 't', 'they waited for it');
 
-# All three wait, for a time that we measure
+# All three wait, for a time that we measure, but for looks at the job
 create_job('waits', 'chunk_size => 50, max_rows_per_second => 1');
 $caller->send("CALL streamiter.run('waits', workers => 3)");
 $db->poll("SELECT count(*) = 3 FROM pg_stat_activity WHERE query ~ '^waiting for max_rows_per_second'");
@@ -95,7 +100,7 @@ $db->poll("SELECT clock_timestamp() > '$since'::timestamptz + interval '1 s'");
 my $waited = $db->query("SELECT extract(epoch FROM clock_timestamp() - '$since')");
 $db->query(q{SELECT streamiter.alter_job('waits', unset => '{max_rows_per_second}')});
 is($caller->finish->{error}, undef, 'a rate that is no more');
-cmp_ok(last_run('waits', "wait_time ->> 'max_rows_per_second'"), '>=', 3 * $waited, 'their waits are added up');
+cmp_ok(last_run('waits', "wait_time ->> 'max_rows_per_second'"), '>', 2 * $waited, 'their waits are added up');
 
 create_job('wal', q{chunk_size => 50, max_wal_rate => '1 kB'});
 $caller->send("CALL streamiter.run('wal', workers => 3)");
@@ -124,8 +129,11 @@ for ([ 'pause', 'paused', 'resume' ], [ 'cancel', 'cancelled', 'reset' ])
 	is_query("SELECT count(*) FROM $workers", 0, '... and they have gone');
 }
 
+# (the helpers may be late for that, and then nobody is to wait for them)
+$db->query('UPDATE team SET size = 1');
 create_job('deadline', "chunk_size => 50, batch_pause => '1 hour'");
 $caller->try("CALL streamiter.run('deadline', workers => 3, max_duration => '1 s')");
+$db->query('UPDATE team SET size = 3');
 is_query("SELECT state FROM streamiter.jobs WHERE name = 'deadline'", 'stopped', 'max_duration reaches all');
 
 # -- progress ------------------------------------------------------------------------
@@ -412,7 +420,7 @@ for (1 .. 20)
 		push @odd, $started->{error}{message} if $started->{error};
 	}
 	my $outcome = $db->try("SELECT streamiter.drop_job('short')");
-	push @odd, $outcome->{error}{message} if $outcome->{error} && $outcome->{error}{code} ne '55006';
+	push @odd, $outcome->{error}{message} if $outcome->{error} && $outcome->{error}{code} ne '55000';
 	$db->poll("SELECT count(*) = 0 FROM $workers");
 	next if !$outcome->{error};
 	push @odd, 'not once' if $db->query('SELECT count(*), count(DISTINCT id) FROM log') ne '2000|2000';
