@@ -7,6 +7,7 @@ SET client_min_messages = warning;
 \getenv abs_builddir PG_ABS_BUILDDIR
 \set path :abs_builddir '/results/rights.csv'
 SELECT set_config('test.path', :'path', false) IS NOT NULL AS path;
+SELECT set_config('test.definition', '{"name": "ours", "per": "batch", "source": "SELECT id FROM {part}", "statement": "SELECT $1", "settings": {}, "environment": {"timezone": "UTC"}}', false) IS NOT NULL AS definition;
 
 CREATE ROLE regress_streamiter_super SUPERUSER;
 CREATE ROLE regress_streamiter_owner LOGIN;
@@ -31,6 +32,12 @@ CALL streamiter.run('theirs', max_rows => 4);
 SELECT streamiter.pause('theirs');
 RESET ROLE;
 
+-- Where the extension has something
+CREATE TEMP TABLE schema AS
+SELECT DISTINCT p.pronamespace AS oid FROM pg_proc p
+JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'streamiter';
+SELECT oid::regnamespace FROM schema ORDER BY oid::regnamespace::text COLLATE "C";
 -- The kinds of users, in the order of the matrix
 CREATE TEMP TABLE role AS
 SELECT name, ('regress_streamiter_' || name)::regrole, n
@@ -94,6 +101,17 @@ INSERT INTO argument VALUES
 	('target', '''regress_rights.archived'''),
 	('filter', '''n = 0'''),
 	('signature', '''regress_rights.work(integer)'''),
+	('engine', '''local'''),
+	('connection', '''theirs'''),
+	('command', '''SELECT streamiter.pause(''''theirs'''')'''),
+	('job', '''theirs'''),
+	('node_relation', '''regress_rights.theirs'''),
+	('view', '''jobs'''),
+	('workers', '1'),
+	('since', 'now()'),
+	('definition', 'current_setting(''test.definition'')::jsonb'),
+	('asked', 'current_setting(''test.definition'')::jsonb'),
+	('p', 'ROW(NULL, 1, ''local'', NULL, ''regress_rights.theirs'', NULL, ''ours'')::streamiter.part'),
 	('job_id', 'currval(''streamiter.job_id_seq'')::integer'),
 	('path', 'current_setting(''test.path'')'),
 	('query', '''SELECT id FROM regress_rights.theirs'''),
@@ -113,7 +131,7 @@ LANGUAGE sql AS $$
 	CROSS JOIN LATERAL unnest(p.proargnames[1:p.pronargs - p.pronargdefaults], p.proargtypes[0:p.pronargs - p.pronargdefaults - 1]::regtype[])
 		WITH ORDINALITY a (name, type, n)
 	LEFT JOIN argument v ON v.name = a.name
-	WHERE p.pronamespace = 'streamiter'::regnamespace AND p.prokind = kind
+	WHERE p.pronamespace IN (TABLE schema) AND p.prokind = kind
 	AND (given.name = 'theirs' OR 'name' = ANY (p.proargnames[1:p.pronargs - p.pronargdefaults]))
 	AND NOT p.proname IN ('callback_handler_in', 'callback_handler_out')
 	GROUP BY p.oid, given.name
@@ -139,17 +157,19 @@ CROSS JOIN (VALUES
 	(4, 'UPDATE %1$s SET %2$I = DEFAULT'), (5, 'DELETE FROM %1$s'), (6, 'TRUNCATE %1$s'),
 	(7, 'SELECT nextval(''%1$s'')'), (8, 'SELECT setval(''%1$s'', 1)')) c (n, statement)
 CROSS JOIN role r
-WHERE o.relnamespace = 'streamiter'::regnamespace AND r.name <> 'super'
+WHERE o.relnamespace IN (TABLE schema) AND r.name <> 'super'
 AND CASE o.relkind WHEN 'S' THEN c.n IN (1, 7, 8) WHEN 'r' THEN c.n < 7 WHEN 'v' THEN c.n IN (1, 3, 4, 5) END
-ORDER BY o.relkind, o.relname COLLATE "C", c.n, r.n;
--- none of it, but for the views
-SELECT count(*), array_agg(DISTINCT outcome) AS outcomes FROM attempt WHERE what !~ '^SELECT FROM streamiter\.(\w+s|skipped|progress)$';
+ORDER BY o.relnamespace::regnamespace::text COLLATE "C", o.relkind, o.relname COLLATE "C", c.n, r.n;
+CREATE FUNCTION pg_temp.shows(what text) RETURNS boolean LANGUAGE sql AS
+$$ SELECT what ~ '^SELECT FROM streamiter\.(\w+s|skipped|progress)$|^(SELECT FROM|LOCK TABLE ONLY) streamiter_distributed\.engine\M' $$;
+-- none of it, but for the views, and what engines there are
+SELECT count(*), array_agg(DISTINCT outcome) AS outcomes FROM attempt WHERE NOT pg_temp.shows(what);
 -- and these show what is one's own, jobs also to members of their owner
-SELECT what, role, outcome FROM attempt WHERE what ~ '^SELECT FROM streamiter\.(\w+s|skipped|progress)$' ORDER BY n \crosstabview
+SELECT what, role, outcome FROM attempt WHERE pg_temp.shows(what) ORDER BY n \crosstabview
 -- what nobody has tried, there is not
-SELECT relname, relkind FROM pg_class WHERE relnamespace = 'streamiter'::regnamespace
+SELECT relname, relkind FROM pg_class WHERE relnamespace IN (TABLE schema)
 AND relkind NOT IN ('r', 'v', 'S', 'i', 't', 'c');
-SELECT typname FROM pg_type WHERE typnamespace = 'streamiter'::regnamespace AND typtype IN ('d', 'e', 'r', 'm');
+SELECT typname FROM pg_type WHERE typnamespace IN (TABLE schema) AND typtype IN ('d', 'e', 'r', 'm');
 
 --
 -- Procedures: these commit, so that each call is a statement of its own
@@ -175,7 +195,12 @@ CREATE FUNCTION pg_temp.calls_with(kind "char", texts text[])
 RETURNS TABLE (proc regproc, arg text, text text, call text)
 LANGUAGE sql AS $$
 	SELECT p.oid::regproc, a.name, h.text, format('%s(%I => %s%s)', p.oid::regproc, a.name,
-			CASE a.type WHEN 'text'::regtype THEN quote_literal(h.text) ELSE format('ARRAY[%L]', h.text) END, (
+			CASE a.type::text
+				WHEN 'text' THEN quote_literal(h.text)
+				WHEN 'text[]' THEN format('ARRAY[%L]', h.text)
+				WHEN 'jsonb' THEN quote_literal(jsonb_build_object('name', 'ours', 'per', h.text, 'source', h.text, 'statement', h.text,
+					'key', ARRAY[h.text], 'state', h.text, 'settings', jsonb_build_object(h.text, h.text), 'environment', jsonb_build_object(h.text, h.text)))
+				ELSE format('ROW(NULL, 1, ''local'', %1$L, %1$L, %1$L, %1$L)::%2$s', h.text, a.type) END, (
 				SELECT string_agg(format(', %I => %s', o.name, coalesce(v.value, format('NULL::%s', o.type))), '' ORDER BY o.n)
 				FROM unnest(p.proargnames[1:p.pronargs - p.pronargdefaults], p.proargtypes[0:p.pronargs - p.pronargdefaults - 1]::regtype[])
 					WITH ORDINALITY o (name, type, n)
@@ -187,8 +212,8 @@ LANGUAGE sql AS $$
 		SELECT t.text || CASE WHEN kind = 'p' AND a.name = 'name' AND t.text <> ''
 			THEN CASE p.proname WHEN 'run' THEN ' purge' ELSE ' ' || p.proname END ELSE '' END, t.n
 		FROM unnest(texts) WITH ORDINALITY t (text, n)) h (text, n)
-	WHERE p.pronamespace IN ('streamiter'::regnamespace, 'regress_rights'::regnamespace)
-	AND p.prokind = kind AND a.type IN ('text'::regtype, 'text[]'::regtype)
+	WHERE (p.pronamespace IN (TABLE schema) OR p.pronamespace = 'regress_rights'::regnamespace)
+	AND p.prokind = kind AND a.type IN ('text'::regtype, 'text[]'::regtype, 'jsonb'::regtype, 'streamiter.part'::regtype)
 	ORDER BY p.oid::regproc::text COLLATE "C", a.n, h.n
 $$;
 -- some that are not careful, so as to see that such are found
@@ -210,8 +235,10 @@ INSERT INTO attempt (what, role, outcome)
 SELECT format('%s(%s): %s', c.proc, c.arg, left(c.text, 50)), r.name, pg_temp.try('SELECT ' || c.call, r.regrole)
 FROM pg_temp.calls_with('f', ARRAY(SELECT text FROM hostile)) c
 -- what is exported becomes a file of the server's
-JOIN role r ON r.name = CASE c.proc WHEN 'streamiter.export'::regproc THEN 'super' ELSE 'owner' END;
-SELECT what, role, outcome FROM attempt WHERE outcome !~ '^(done|nothing|22|34|42|54|0A|55|3F)' ORDER BY n \crosstabview
+JOIN role r ON r.name = CASE c.proc WHEN 'streamiter.export'::regproc THEN 'super' ELSE 'owner' END
+-- a command is a statement, and who starts a run has a worker start
+WHERE NOT (c.arg = 'command' OR c.arg = 'connection' AND c.proc::text LIKE '%\_start');
+SELECT what, role, outcome FROM attempt WHERE outcome !~ '^(done|nothing|22|23502|34|42|54|0A|55|3F)' ORDER BY n \crosstabview
 SELECT count(*) > 1000 AS many FROM attempt;
 -- procedures
 \set ECHO queries

@@ -512,7 +512,7 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	job text := concat_ws(' of ', name, relation);
-	short text := job;
+	short text := left(job, 46);
 BEGIN
 	IF octet_length(job) <= 63 THEN
 		RETURN job;
