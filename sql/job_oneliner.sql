@@ -221,5 +221,31 @@ SELECT (SELECT count(*) FROM parted), (SELECT count(*) FROM old),
 		UNION ALL SELECT id FROM old) u);
 SELECT streamiter.drop_job(name) FROM streamiter.jobs;
 
+-- what refers to one partition refers to its rows in the whole, and back
+CREATE TABLE whole (id integer PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE whole_1 PARTITION OF whole FOR VALUES FROM (0) TO (100)
+	PARTITION BY RANGE (id);
+CREATE TABLE whole_1a PARTITION OF whole_1 DEFAULT;
+CREATE TABLE whole_2 PARTITION OF whole DEFAULT;
+INSERT INTO whole SELECT generate_series(1, 199);
+CREATE TABLE whole_old (id integer);
+CREATE TABLE child (id integer PRIMARY KEY,
+	whole integer REFERENCES whole_1a ON DELETE CASCADE);
+INSERT INTO child SELECT g, g FROM generate_series(1, 50) g;
+CALL streamiter.archive('whole', target => 'whole_old', filter => 'true');
+CALL streamiter.archive('whole_1', target => 'whole_old', filter => 'true');
+SELECT (SELECT count(*) FROM child), (SELECT count(*) FROM whole_old);
+ALTER TABLE child DROP CONSTRAINT child_whole_fkey;
+CALL streamiter.archive('whole', target => 'whole_old', filter => 'true',
+	name => 'whole', chunk_size => 10, max_rows => 10);
+ALTER TABLE child ADD FOREIGN KEY (whole) REFERENCES whole_1 ON DELETE SET NULL
+	NOT VALID;
+CALL streamiter.run('whole');
+CALL streamiter.archive('whole_1a', target => 'whole_old', filter => 'true');
+CALL streamiter.archive('whole_2', target => 'whole_old', filter => 'true',
+	name => 'other part');
+SELECT (SELECT count(whole) FROM child), (SELECT count(*) FROM whole_old);
+SELECT streamiter.drop_job(name) FROM streamiter.jobs;
+
 SET client_min_messages = warning;
 DROP SCHEMA job_oneliner CASCADE;

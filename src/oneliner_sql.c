@@ -12,6 +12,7 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -19,6 +20,7 @@
 #include "nodes/parsenodes.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -31,15 +33,20 @@
 #include "statement.h"
 #include "table.h"
 
-/* Foreign keys that reach for other rows when one is deleted */
+/*
+ * Foreign keys that reach for other rows when one is deleted.  One of or to a
+ * partitioned table is there once for each partition too; as it was declared
+ * it is first.
+ */
 static SiterTableStatement find_reaching_key = {
-	"SELECT c.conname, c.conrelid::pg_catalog.regclass"
+	"SELECT c.conname, c.conrelid::pg_catalog.regclass,"
+	"  c.confrelid::pg_catalog.regclass"
 	" FROM pg_catalog.pg_constraint c"
-	" WHERE c.confrelid OPERATOR(pg_catalog.=) $1"
+	" WHERE c.confrelid OPERATOR(pg_catalog.=) ANY ($1)"
 	" AND c.contype OPERATOR(pg_catalog.=) 'f'"
 	" AND c.confdeltype OPERATOR(pg_catalog.=) ANY (ARRAY['c', 'n', 'd']::\"char\"[])"
-	" ORDER BY c.conname LIMIT 1",
-	1, {OIDOID}
+	" ORDER BY c.conparentid OPERATOR(pg_catalog.<>) 0, c.conname LIMIT 1",
+	1, {OIDARRAYOID}
 };
 
 static void check_set(const SiterKeyset *keyset, const char *set);
@@ -50,6 +57,7 @@ static Oid	target_of(const char *statement);
 static void check_columns(const SiterKeyset *keyset, Oid target,
 						  const char *statement);
 static void check_move(Oid table, Oid target);
+static void check_reaching_keys(Oid table);
 static void check_own_partition(Oid table, Oid target, List *targets);
 static void check_swallowing(Relation rel);
 static char *move_columns(const SiterKeyset *keyset, Oid target);
@@ -105,11 +113,16 @@ siter_oneliner_check(const SiterKeyset *keyset, const char *statement,
 	/* with these locks, which the batch needs anyhow, nothing changes now */
 	LockRelationOid(keyset->table, RowExclusiveLock);
 	if (OidIsValid(check->target))
+	{
 		LockRelationOid(check->target, RowExclusiveLock);
+		(void) find_all_inheritors(keyset->table, RowExclusiveLock, NULL);
+	}
 	if (check->changes == table_changes)
 		return;
 
 	check->target = target_of(statement);
+	if (OidIsValid(check->target))
+		(void) find_all_inheritors(keyset->table, RowExclusiveLock, NULL);
 	changes = table_changes;
 	if (OidIsValid(check->target))
 		check_columns(keyset, check->target, statement);
@@ -230,7 +243,6 @@ check_filter(const char *filter)
 static void
 check_move(Oid table, Oid target)
 {
-	SiterTableValue value = SITER_VALUE(ObjectIdGetDatum(table));
 	List	   *targets;
 	ListCell   *lc;
 
@@ -240,14 +252,7 @@ check_move(Oid table, Oid target)
 				 errmsg("table \"%s\" cannot be archived to itself",
 						get_rel_name(table))));
 
-	if (siter_table_execute(&find_reaching_key, &value) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot archive table \"%s\"", get_rel_name(table)),
-				 errdetail("Foreign key \"%s\" of table %s would delete or change rows there along with those archived.",
-						   siter_table_text(0, 1), siter_table_text(0, 2)),
-				 errhint("Archive that table first, and replace its foreign key by one with ON DELETE RESTRICT or NO ACTION.")));
-	SPI_freetuptable(SPI_tuptable);
+	check_reaching_keys(table);
 
 	LockRelationOid(target, AccessShareLock);
 	targets = find_all_inheritors(target, AccessShareLock, NULL);
@@ -259,6 +264,38 @@ check_move(Oid table, Oid target)
 		check_swallowing(rel);
 		table_close(rel, NoLock);
 	}
+}
+
+/*
+ * A row of the table is one of each partition's that it is in, and of each
+ * partitioned table's that the table is a partition of.
+ */
+static void
+check_reaching_keys(Oid table)
+{
+	List	   *tables = list_concat(find_all_inheritors(table,
+														 AccessShareLock, NULL),
+									 get_partition_ancestors(table));
+	Datum	   *oids = palloc_array(Datum, list_length(tables));
+	SiterTableValue value;
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, tables)
+		oids[n++] = ObjectIdGetDatum(lfirst_oid(lc));
+	value = SITER_VALUE(PointerGetDatum(construct_array(oids, n, OIDOID,
+														sizeof(Oid), true,
+														TYPALIGN_INT)));
+
+	if (siter_table_execute(&find_reaching_key, &value) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot archive table \"%s\"", get_rel_name(table)),
+				 errdetail("Foreign key \"%s\" of table %s, which refers to %s, would delete or change rows there along with those archived.",
+						   siter_table_text(0, 1), siter_table_text(0, 2),
+						   siter_table_text(0, 3)),
+				 errhint("Archive that table first, and replace its foreign key by one with ON DELETE RESTRICT or NO ACTION.")));
+	SPI_freetuptable(SPI_tuptable);
 }
 
 /* A row would be put back where it comes from, and counted as moved */

@@ -761,8 +761,9 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 -- else; 22023 a set that changes the key; 42710 a job of that name does other
 -- work; for archive also 42703 and 42804 columns that the target does not
 -- have, or not of the same type, and 0A000 foreign keys with ON DELETE
--- CASCADE, SET NULL or SET DEFAULT to the table, rules and row triggers BEFORE
--- INSERT of the target.
+-- CASCADE, SET NULL or SET DEFAULT to the table, a partition of it, or what it
+-- is a partition of; rules and row triggers BEFORE INSERT of the target and its
+-- partitions.
 CREATE PROCEDURE streamiter.backfill(
 	relation regclass,
 	set text,
