@@ -29,6 +29,7 @@ REGRESS = \
 	registry \
 	security \
 	rights \
+	hostile \
 	keys \
 	sources \
 	changes \
