@@ -12,6 +12,7 @@ use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('progress');
 $node->init;
+$node->append_conf('postgresql.conf', 'autovacuum = off');
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION streamiter;
@@ -152,8 +153,9 @@ like(${$run->[1]}, qr/^me\|\s*SELECT.*^walks\|0$/ms, 'nothing of it is left then
 # With the library preloaded
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'streamiter'");
 $node->restart;
-$run = start($walk);
-like(poll($shown), qr/^[\d.]+\|\d+\|\d+\|TABLE item\|t$/, 'a walk shows with the library preloaded');
+# one that lasts until it is ended
+$run = start($walk =~ s/TABLE item/SELECT item.* FROM item, generate_series(1, 1000)/r);
+like(poll($shown), qr/^[\d.]+\|\d+\|\d+\|SELECT item\..*\|t$/, 'a walk shows with the library preloaded');
 is($node->safe_psql('postgres', q{
 	CREATE ROLE regress_streamiter_watcher;
 	SET ROLE regress_streamiter_watcher;

@@ -221,7 +221,7 @@ is(on(1, q{SELECT count(*) FROM streamiter.jobs WHERE name LIKE 'hash%'}), 0, '.
 
 my $distribute = "SELECT streamiter.distribute('job', servers => '{s1,s2,s3}',
 	source => 'SELECT id FROM items', callback => 'work(bigint)', settings => '{\"chunk_size\": 100}')";
-my $run = q{CALL streamiter.run_parts('job', max_attempts => 100, retry_delay => '0.1 s')};
+my $run = q{CALL streamiter.run_parts('job', max_attempts => 1000, retry_delay => '0.1 s')};
 my $caller = Session->wait_for_server($node[0]);
 
 sub is_finished

@@ -53,7 +53,7 @@ copy("$top/src/streamiter.h", "$module/include/extension/streamiter/") or die $!
 		[ 'make', '-s', '-C', $module, 'with_llvm=no', "COPT=-Werror -I$module/include" ],
 		"$name.c compiles");
 }
-$node->append_conf('postgresql.conf', "dynamic_library_path = '$module:\$libdir'");
+$node->append_conf('postgresql.conf', "dynamic_library_path = '$module:\$libdir'\nautovacuum = off");
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE readme');
 $ENV{PGHOST} = $node->host;
