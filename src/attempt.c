@@ -31,6 +31,7 @@
 #include "attempt.h"
 #include "batch_timer.h"
 #include "guc.h"
+#include "hold.h"
 #include "job_lock.h"
 #include "job_progress.h"
 #include "pace.h"
@@ -76,6 +77,7 @@ siter_attempt_enter(SiterRunner *runner)
 	siter_attempt_refresh(runner);
 
 	nestlevel = siter_job_enter_settings(runner->job);
+	siter_hold(runner);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	return nestlevel;
 }
@@ -124,32 +126,8 @@ void
 siter_attempt_validate(SiterRunner *runner)
 {
 	int			nestlevel = siter_attempt_enter(runner);
-	SiterJob   *job = runner->job;
-	char	   *current;
-	char	   *what;
-	SiterKeyChange change;
-	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
 
-	runner->keyset = siter_keyset_create(job->source, job->key,
-										 job->allow_slow_plan);
-	MemoryContextSwitchTo(oldcontext);
-
-	current = siter_keyset_fingerprint(runner->keyset);
-	change = siter_keyset_compare(job->source_fingerprint, current, &what);
-	if (change == SITER_KEY_BROKEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the source of job \"%s\" is not what it was",
-						job->name),
-				 errdetail_internal("%s", what),
-				 errhint("Reset the job to start over, or let it go on with streamiter.alter_job(%s, acknowledge => true).",
-						 quote_literal_cstr(job->name))));
-	if (change == SITER_KEY_TOLD)
-		ereport(NOTICE,
-				(errmsg("the source of job \"%s\" has changed, and the position is still good",
-						job->name),
-				 errdetail_internal("%s", what)));
-
+	siter_hold_begin(runner);
 	make_callback(runner);
 	siter_attempt_leave(runner, nestlevel);
 }

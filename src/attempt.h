@@ -74,6 +74,8 @@ typedef struct SiterRunner
 	int			member;			/* of the team */
 	SiterBudget budget;			/* this process's share of it */
 	SiterKeyset *keyset;
+	char	   *source_fingerprint; /* as of the last look at the source */
+	uint64		source_changes; /* of tables, heard of up to then */
 	SiterJobCallback callback;
 
 	/* the slice */

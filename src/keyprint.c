@@ -33,6 +33,7 @@
 
 /* Parts; some are followed by the name of what they are about */
 #define PART_TABLE		"table"
+#define PART_TABLES		"tables"
 #define PART_STORAGE	"storage"
 #define PART_KEY		"key"
 #define PART_UNIQUE		"unique"
@@ -44,6 +45,7 @@
 static void append_part(StringInfo buf, const char *part, const char *about,
 						const char *value);
 static void append_table(StringInfo buf, const SiterKeyset *keyset);
+static void append_tables(StringInfo buf, const List *tables);
 static void append_column(StringInfo buf, const SiterKeyColumn *column);
 static char *collation_version(Oid collation);
 static char *enum_labels(Oid type);
@@ -105,6 +107,7 @@ append_table(StringInfo buf, const SiterKeyset *keyset)
 	if (!OidIsValid(keyset->table))
 	{
 		append_part(buf, PART_TABLE, "", "none");
+		append_tables(buf, keyset->tables);
 		return;
 	}
 
@@ -117,6 +120,35 @@ append_table(StringInfo buf, const SiterKeyset *keyset)
 		append_part(buf, PART_STORAGE, "",
 					psprintf("%u", rel->rd_rel->relfilenode));
 	table_close(rel, NoLock);
+}
+
+/* Those of a join, say; partitions may come and go */
+static void
+append_tables(StringInfo buf, const List *tables)
+{
+	StringInfoData names;
+	StringInfoData files;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	initStringInfo(&files);
+	foreach(lc, tables)
+	{
+		Oid			table = lfirst_oid(lc);
+		Relation	rel;
+
+		if (get_rel_relispartition(table))
+			continue;
+		rel = table_open(table, AccessShareLock);
+		appendStringInfo(&names, "%s%u %s", names.len > 0 ? ", " : "", table,
+						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+													RelationGetRelationName(rel)));
+		appendStringInfo(&files, "%s%u", files.len > 0 ? ", " : "",
+						 rel->rd_rel->relfilenode);
+		table_close(rel, NoLock);
+	}
+	append_part(buf, PART_TABLES, "", names.data);
+	append_part(buf, PART_STORAGE, "", files.data);
 }
 
 /* A type by its schema and name, whatever the search_path */
@@ -329,7 +361,9 @@ describe_change(const char *part, const char *then, const char *now,
 	if (strcmp(part, PART_STORAGE) == 0)
 	{
 		/* Keys survive that; rows loaded anew may lie before the position */
-		appendStringInfoString(what, "The table was rewritten or truncated.");
+		appendStringInfoString(what, strchr(then, ',') == NULL ?
+							   "The table was rewritten or truncated." :
+							   "A table of the source was rewritten or truncated.");
 		return SITER_KEY_TOLD;
 	}
 	if (strcmp(part, PART_UNIQUE) == 0)
@@ -339,7 +373,10 @@ describe_change(const char *part, const char *then, const char *now,
 							   "The key is no longer proven unique by an index.");
 		return SITER_KEY_TOLD;
 	}
-	if (strcmp(part, PART_KEY) == 0)
+	if (strcmp(part, PART_TABLES) == 0)
+		appendStringInfo(what, "The tables of the source were %s and are %s.",
+						 then, now);
+	else if (strcmp(part, PART_KEY) == 0)
 		appendStringInfo(what, "The key was (%s) and is (%s).", then, now);
 	else if (starts_with(part, PART_TYPE))
 		appendStringInfo(what, "The type of key column %s was %s and is %s.",

@@ -107,7 +107,7 @@ siter_pace_wait(SiterRunner *runner, const SiterBudget *budget,
 			error = wait_a_slice(runner, wait, left);
 			siter_job_progress_tell(runner);
 			if (error == NULL && siter_clock->now() < wait.until)
-				error = siter_runner_transact(runner, look_at_job, true);
+				error = siter_runner_transact(runner, look_at_job, SITER_SNAPSHOT_ANY);
 		}
 		if (error == NULL && is_over(runner, outcome))
 			break;
@@ -147,7 +147,7 @@ wait_a_slice(SiterRunner *runner, SiterThrottleWait wait, SiterTime at_most)
 	if (wait.until - began >= MIN_SHOWN)
 		show(runner, wait.reason);
 	pacer->reason = wait.reason;
-	error = siter_runner_transact(runner, sleep_slice, false);
+	error = siter_runner_transact(runner, sleep_slice, SITER_SNAPSHOT_NONE);
 	siter_team_add_wait(runner->team, wait.reason,
 						siter_clock->now() - began);
 	if (runner->job->pace.max_replica_lag > 0)
@@ -186,7 +186,7 @@ check_server(SiterRunner *runner)
 	ErrorData  *error;
 
 	pacer->asking = false;
-	error = siter_runner_transact(runner, look_at_server, true);
+	error = siter_runner_transact(runner, look_at_server, SITER_SNAPSHOT_ANY);
 	if (error != NULL && pacer->asking)
 		return after_failed_ask(runner, error);
 	pacer->failed_asks = 0;

@@ -297,7 +297,7 @@ run_locked(Run *run)
 	ErrorData  *error;
 
 	/* without its row in streamiter.run a run has not been */
-	error = siter_runner_transact(runner, begin_run, true);
+	error = siter_runner_transact(runner, begin_run, SITER_SNAPSHOT_ANY);
 	if (error != NULL)
 	{
 		run->error = error;
@@ -309,7 +309,7 @@ run_locked(Run *run)
 		error = work(run);
 	run->counts_affected = runner->callback.range != NULL;
 	if (error == NULL)
-		error = siter_runner_transact(runner, end_callback, true);
+		error = siter_runner_transact(runner, end_callback, SITER_SNAPSHOT_ANY);
 
 	if (error != NULL)
 	{
@@ -318,12 +318,12 @@ run_locked(Run *run)
 	}
 
 	/* if that is cancelled too, or fails, again: else it would look crashed */
-	error = siter_runner_transact(runner, end_run, true);
+	error = siter_runner_transact(runner, end_run, SITER_SNAPSHOT_ANY);
 	if (error != NULL)
 	{
 		if (run->error == NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			ended_by(run, error);
-		error = siter_runner_transact(runner, end_run, true);
+		error = siter_runner_transact(runner, end_run, SITER_SNAPSHOT_ANY);
 	}
 
 	/* the first error counts, whatever comes of writing it down */
@@ -347,16 +347,16 @@ begin_or_go_on(Run *run)
 	SiterRunner *runner = &run->runner;
 	ErrorData  *error;
 
-	error = siter_runner_transact(runner, siter_attempt_validate, true);
+	error = siter_runner_transact(runner, siter_attempt_validate, SITER_SNAPSHOT_ANY);
 	if (error == NULL && runner->run.new_pass)
 	{
 		if (runner->job->wait_for_writers)
-			error = siter_runner_transact(runner, wait_for_writers, false);
+			error = siter_runner_transact(runner, wait_for_writers, SITER_SNAPSHOT_NONE);
 		if (error == NULL)
-			error = siter_runner_transact(runner, siter_pass_begin, true);
+			error = siter_runner_transact(runner, siter_pass_begin, SITER_SNAPSHOT_OF_SOURCE);
 	}
 	if (error == NULL)
-		error = siter_runner_transact(runner, load_work, true);
+		error = siter_runner_transact(runner, load_work, SITER_SNAPSHOT_OF_SOURCE);
 	return error;
 }
 
@@ -373,7 +373,7 @@ work(Run *run)
 
 		team->nmembers = Max(Min(team->nmembers, run->nslices), 1);
 		if (team->nmembers > 1)
-			error = siter_runner_transact(runner, launch, false);
+			error = siter_runner_transact(runner, launch, SITER_SNAPSHOT_NONE);
 		if (error == NULL)
 			error = siter_slices_work(runner, &run->outcome);
 		error = see_helpers_off(run, error);
@@ -386,13 +386,13 @@ work(Run *run)
 	/* the budget may just have sufficed */
 	if (error == NULL && run->outcome == SITER_OUTCOME_STOPPED)
 	{
-		error = siter_runner_transact(runner, count_slices, true);
+		error = siter_runner_transact(runner, count_slices, SITER_SNAPSHOT_ANY);
 		if (run->nslices == 0)
 			run->outcome = SITER_OUTCOME_NONE;
 	}
 	if (error == NULL && run->outcome == SITER_OUTCOME_NONE)
 	{
-		error = siter_runner_transact(runner, siter_pass_end, true);
+		error = siter_runner_transact(runner, siter_pass_end, SITER_SNAPSHOT_OF_SOURCE);
 		run->outcome = SITER_OUTCOME_FINISHED;
 	}
 	return error;
@@ -424,7 +424,7 @@ see_helpers_off(Run *run, ErrorData *error)
 			siter_team_stop(runner->team, SITER_OUTCOME_FAILED);
 			siter_crew_hurry();
 		}
-		wait_error = siter_runner_transact(runner, await_helpers, false);
+		wait_error = siter_runner_transact(runner, await_helpers, SITER_SNAPSHOT_NONE);
 		if (error == NULL)
 			error = wait_error;
 		siter_job_progress_tell(runner);
@@ -500,13 +500,13 @@ siter_run_help(int32 job_id, SiterTeam *team, int member,
 
 	help->settings = settings;
 	siter_runner_init(runner, CurrentMemoryContext, job, team, member);
-	error = siter_runner_transact(runner, take_settings, true);
+	error = siter_runner_transact(runner, take_settings, SITER_SNAPSHOT_ANY);
 	if (error == NULL)
-		error = siter_runner_transact(runner, siter_attempt_validate, true);
+		error = siter_runner_transact(runner, siter_attempt_validate, SITER_SNAPSHOT_ANY);
 	if (error == NULL)
 		error = siter_slices_work(runner, &outcome);
 	if (error == NULL)
-		error = siter_runner_transact(runner, end_callback, true);
+		error = siter_runner_transact(runner, end_callback, SITER_SNAPSHOT_ANY);
 	if (error != NULL)
 	{
 		siter_job_callback_drop(&runner->callback, false);

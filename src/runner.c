@@ -37,6 +37,7 @@
 #include "compat.h"
 #include "failure.h"
 #include "guc.h"
+#include "hold.h"
 #include "job_lock.h"
 #include "job_progress.h"
 #include "pace.h"
@@ -52,7 +53,7 @@
 static bool at_work = false;
 
 static ErrorData *do_in_subtransaction(SiterRunner *runner, SiterWork work,
-									   bool snapshot);
+									   SiterSnapshot snapshot);
 static ErrorData *commit(SiterRunner *runner);
 static bool lock_again(SiterRunner *runner);
 static ErrorData *take_rows(SiterRunner *runner, int wanted,
@@ -109,7 +110,8 @@ siter_runner_is_at_work(void)
 }
 
 ErrorData *
-siter_runner_transact(SiterRunner *runner, SiterWork work, bool snapshot)
+siter_runner_transact(SiterRunner *runner, SiterWork work,
+					  SiterSnapshot snapshot)
 {
 	ErrorData  *error = do_in_subtransaction(runner, work, snapshot);
 	ErrorData  *commit_error = commit(runner);
@@ -118,14 +120,12 @@ siter_runner_transact(SiterRunner *runner, SiterWork work, bool snapshot)
 }
 
 static ErrorData *
-do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
+do_in_subtransaction(SiterRunner *runner, SiterWork work,
+					 SiterSnapshot snapshot)
 {
 	MemoryContext oldcontext = CurrentMemoryContext;
 	ResourceOwner oldowner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
-
-	if (snapshot)
-		EnsurePortalSnapshotExists();
 
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
@@ -133,6 +133,12 @@ do_in_subtransaction(SiterRunner *runner, SiterWork work, bool snapshot)
 		MemoryContextSwitchTo(runner->attempt_context);
 		at_work = true;
 		CHECK_FOR_INTERRUPTS();
+
+		/* the first snapshot may be the only one: see hold.c */
+		if (snapshot == SITER_SNAPSHOT_OF_SOURCE && IsolationUsesXactSnapshot())
+			siter_hold_locks(runner);
+		if (snapshot != SITER_SNAPSHOT_NONE)
+			EnsurePortalSnapshotExists();
 		work(runner);
 		siter_batch_timer_finish();
 		ReleaseCurrentSubTransaction();
@@ -226,7 +232,7 @@ siter_runner_work(SiterRunner *runner, SiterOutcome *outcome)
 		siter_slices_report_batch(runner);
 		runner->pacer.rows_left = runner->budget.rows;
 		siter_pace_begin_batch(runner);
-		error = siter_runner_transact(runner, siter_attempt_batch, true);
+		error = siter_runner_transact(runner, siter_attempt_batch, SITER_SNAPSHOT_OF_SOURCE);
 		siter_pace_end_batch(runner, error == NULL);
 		if (error != NULL)
 			error = after_failure(runner, error);
@@ -263,7 +269,7 @@ take_rows(SiterRunner *runner, int wanted, SiterOutcome *outcome)
 		*outcome = siter_team_outcome(team, runner->member);
 		if (*outcome != SITER_OUTCOME_NONE)
 			break;
-		error = siter_runner_transact(runner, siter_slices_nap, false);
+		error = siter_runner_transact(runner, siter_slices_nap, SITER_SNAPSHOT_NONE);
 		siter_job_progress_tell(runner);
 	}
 	return error;
@@ -391,7 +397,7 @@ set_row_aside(SiterRunner *runner, ErrorData *error)
 	if (runner->bad_row_unreadable && runner->window == NULL)
 	{
 		skip_error = siter_runner_transact(runner, siter_attempt_find_window,
-										   true);
+										   SITER_SNAPSHOT_OF_SOURCE);
 		if (skip_error == NULL && runner->window != NULL)
 		{
 			FreeErrorData(error);
@@ -407,13 +413,13 @@ set_row_aside(SiterRunner *runner, ErrorData *error)
 	runner->bad_error = error;
 	runner->bad_row.key = runner->failed_last;
 	runner->bad_row.attempts = trouble->attempts;
-	skip_error = siter_runner_transact(runner, siter_attempt_skip, true);
+	skip_error = siter_runner_transact(runner, siter_attempt_skip, SITER_SNAPSHOT_OF_SOURCE);
 	if (skip_error != NULL && runner->attempt.phase == SITER_PHASE_READ &&
 		!is_interrupt(skip_error))
 	{
 		FreeErrorData(skip_error);
 		runner->bad_row_unreadable = true;
-		skip_error = siter_runner_transact(runner, siter_attempt_skip, true);
+		skip_error = siter_runner_transact(runner, siter_attempt_skip, SITER_SNAPSHOT_OF_SOURCE);
 	}
 	if (skip_error != NULL)
 		return skip_error;
@@ -452,7 +458,7 @@ locate_failure(SiterRunner *runner, ErrorData *error)
 	forget_failure(runner);
 	runner->bad_error = error;
 	locate_error = siter_runner_transact(runner, siter_attempt_locate_failure,
-										 true);
+										 SITER_SNAPSHOT_ANY);
 	if (locate_error == NULL)
 		return error;
 	if (is_interrupt(locate_error))
@@ -627,7 +633,7 @@ retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 		if (error != NULL || *outcome != SITER_OUTCOME_NONE)
 			return error;
 		siter_pace_begin_batch(runner);
-		error = siter_runner_transact(runner, siter_attempt_retry, true);
+		error = siter_runner_transact(runner, siter_attempt_retry, SITER_SNAPSHOT_OF_SOURCE);
 		siter_pace_end_batch(runner, false);
 		if (error == NULL)
 			return NULL;
@@ -647,7 +653,7 @@ retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 		return locate_error;
 	runner->bad_error = error;
 	runner->bad_row_unreadable = runner->attempt.phase == SITER_PHASE_READ;
-	return siter_runner_transact(runner, siter_attempt_skip_again, true);
+	return siter_runner_transact(runner, siter_attempt_skip_again, SITER_SNAPSHOT_OF_SOURCE);
 }
 
 void

@@ -34,11 +34,16 @@ extern void siter_runner_init(SiterRunner *runner, MemoryContext context,
 /*
  * Do a piece of work in a transaction of its own and commit it.  Returns NULL
  * or, with nothing done, the error; either way the transaction is a new one.
- * Without "snapshot" no snapshot is held meanwhile, and no catalog may be
- * looked at.
  */
+typedef enum SiterSnapshot
+{
+	SITER_SNAPSHOT_NONE,		/* and no catalog may be looked at */
+	SITER_SNAPSHOT_ANY,
+	SITER_SNAPSHOT_OF_SOURCE	/* which is to be read */
+} SiterSnapshot;
+
 extern ErrorData *siter_runner_transact(SiterRunner *runner, SiterWork work,
-										bool snapshot);
+										SiterSnapshot snapshot);
 
 /* Before siter_runner_work(), in a transaction: go to runner->slice_text */
 extern void siter_runner_enter_slice(SiterRunner *runner);

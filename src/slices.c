@@ -154,7 +154,7 @@ siter_slices_share(SiterRunner *runner)
 		runner->window != NULL || !siter_team_answer(runner->team))
 		return NULL;
 
-	error = siter_runner_transact(runner, share, true);
+	error = siter_runner_transact(runner, share, SITER_SNAPSHOT_OF_SOURCE);
 	if (error != NULL && siter_failure_classify(error->sqlerrcode) == SITER_FAILURE_RETRY)
 	{
 		/* nothing came of it; whoever asked will ask again */
@@ -267,14 +267,14 @@ siter_slices_work(SiterRunner *runner, SiterOutcome *outcome)
 		   SITER_OUTCOME_NONE)
 	{
 		MemoryContextReset(runner->attempt_context);
-		error = siter_runner_transact(runner, claim, true);
+		error = siter_runner_transact(runner, claim, SITER_SNAPSHOT_ANY);
 		if (error != NULL || runner->claim == SITER_CLAIM_NEVER)
 			break;
 		if (runner->claim == SITER_CLAIM_LATER)
 		{
 			siter_team_ask(team, runner->member);
 			report_activity(runner, "waits for work");
-			error = siter_runner_transact(runner, siter_slices_nap, false);
+			error = siter_runner_transact(runner, siter_slices_nap, SITER_SNAPSHOT_NONE);
 			siter_job_progress_tell(runner);
 		}
 		else
