@@ -2,7 +2,7 @@
 
 from measure import measure, sql, walk
 from options import options
-from report import add_speedup, add_times
+from report import add_missing, add_row, add_speedup, add_times
 from server import execute, has_language
 
 # The last row tells how many there were
@@ -92,12 +92,16 @@ def languages():
         add_speedup("PL/Python row callback: speed / `plpy.cursor`, `fetch(2000)`, no call", by_row, looped)
         add_speedup("PL/Python batch function: speed / `plpy.cursor`, `fetch(2000)`", by_batch, looped)
         execute("SELECT streamiter.unregister_callback('bench_python_batch')")
+    else:
+        add_missing("PL/Python", "the server has no plpython3u")
     if has_language("plperl"):
         execute(IN_PERL)
         by_row, looped = measure(
             walk("SELECT id FROM account", "in_perl(bigint)", "for_each, PL/Perl row callback"),
             sql("SELECT query_in_perl()", "PL/Perl `spi_query`, a loop"))
         add_speedup("PL/Perl row callback: speed / `spi_query`, no call", by_row, looped)
+    else:
+        add_missing("PL/Perl", "the server has no plperl")
 
 
 WIDE = """
@@ -147,9 +151,14 @@ def chunk_sizes():
     rows = max(options.rows // 4, 1)
     source = f"SELECT id FROM account WHERE id <= {rows}"
     execute("SELECT streamiter.register_statement('bench_select', 'SELECT cardinality($1)')")
-    measure(*(walk(source, callback, f"for_each, {kind}, chunk_size {chunk}", chunk_size=chunk)
-              for kind, callback in (("PL/pgSQL row callback", "in_plpgsql(bigint)"),
-                                     ("native batch callback", "streamiter_native_count_batch(internal)"),
-                                     ("batch statement", "bench_select"))
-              for chunk in (1, 10, 100, 2000, 20_000)), rows=rows)
+    chunks = (1, 10, 100, 2000, 20_000)
+    kinds = (("PL/pgSQL row callback", "in_plpgsql(bigint)"),
+             ("native batch callback", "streamiter_native_count_batch(internal)"), ("batch statement", "bench_select"))
+    for kind, callback in kinds:
+        times = dict(zip(chunks, measure(*(
+            walk(source, callback, f"for_each, {kind}, chunk_size {chunk}", chunk_size=chunk) for chunk in chunks),
+            rows=rows)))
+        for chunk in (1, 10, 100, 20_000):
+            add_row(f"{kind}, chunk_size {chunk}: time / chunk_size 2000",
+                    [t / usual for t, usual in zip(times[chunk], times[2000])], "{:.2f}")
     execute("SELECT streamiter.unregister_callback('bench_select')")

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from measure import Way, measure, walk
 from options import options
-from report import add_speedup
+from report import add_memory, add_speedup
 from server import SCHEMA, SESSION, Account, execute
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -87,4 +87,9 @@ def client_iterators():
             ("COPY", copy, (None, None))):
         add_speedup(f"PL/pgSQL row callback: speed / {peer}", in_plpgsql, times, at_least=goals[0])
         add_speedup(f"native callback, whole rows: speed / {peer}", native, times, at_least=goals[1])
+    add_memory("for_each, PL/pgSQL row callback", in_plpgsql)
+    add_memory("for_each, native callback, whole rows", native)
+    for peer, times in (("Django `iterator(2000)`", models), ("`values_list().iterator(2000)`", tuples),
+                        ("Rails `find_each`", find_each), ("psql with FETCH_COUNT 2000", fetch_count), ("COPY", copy)):
+        add_memory(peer, times)
     execute("DROP TABLE quarter")

@@ -2,7 +2,7 @@
 
 from measure import WALL, Way, measure, runs
 from options import options
-from report import add_row, add_times
+from report import add_missing, add_row, add_times
 from server import execute
 
 JOBS = """
@@ -55,7 +55,7 @@ $$;
 
 # They would outlive the schema
 END_JOBS = """
-SELECT streamiter.drop_job('bench_range'), streamiter.drop_job('bench_array');
+SELECT streamiter.drop_job(name) FROM streamiter.jobs WHERE name IN ('bench_range', 'bench_array', 'bench_backfill');
 SELECT streamiter.unregister_callback('bench_range'), streamiter.unregister_callback('bench_array');
 DROP TABLE item, by_hand;
 DROP PROCEDURE by_hand, known_ranges, by_hand_array;
@@ -104,14 +104,16 @@ def jobs():
     ways = [updating(*way, rows) for way in (
         (ONE_UPDATE, "one UPDATE"),
         ("CALL streamiter.run('bench_range')", "job, range statement, commit every 2000 rows"),
+        ("CALL streamiter.backfill('item', 'v = v + 1', name => 'bench_backfill')", "backfill, commit every 2000 rows"),
         ("CALL streamiter.run('bench_array')", "job, `= ANY($1)` statement, commit every 2000 rows"),
         ("CALL by_hand()", "PL/pgSQL procedure by hand: keyset, range, commit every 2000 rows"),
         ("CALL known_ranges()", "PL/pgSQL procedure that is told the ranges, commit every 2000 rows"),
         ("CALL by_hand_array()", "PL/pgSQL procedure by hand: keyset, `= ANY`, commit every 2000 rows"))]
     times = measure(*ways, rows=rows, before=in_order, clock=WALL)
     check_updated(*times)
-    once, by_range, by_array, by_hand, known, by_hand_array = times
+    once, by_range, backfilled, by_array, by_hand, known, by_hand_array = times
     add_times("job, range statement: time / one UPDATE", by_range, once, at_most=1.10)
+    add_times("backfill: time / one UPDATE", backfilled, once, at_most=1.10)
     add_times("job, `= ANY($1)` statement: time / one UPDATE", by_array, once, at_most=1.5)
     add_times("job, range statement: time / procedure by hand", by_range, by_hand)
     add_times("job, range statement: time / the same UPDATEs alone", by_range, known)
@@ -137,6 +139,7 @@ def spent(statement):
 def batch_cost():
     """What a batch costs, counted: what a run of many costs more than one of few."""
     if "pg_stat_statements" not in execute("SHOW shared_preload_libraries"):
+        add_missing("what a batch costs", "pg_stat_statements is not preloaded")
         return
     rows = few_rows()
     make_jobs(rows)

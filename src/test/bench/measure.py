@@ -64,10 +64,11 @@ def many(times, way):
 
 
 class Times(list):
-    """Seconds of each round by the clock that judges, and on the wall."""
-    def __init__(self):
+    """Seconds of each round by the clock that judges, and on the wall; the most bytes it had."""
+    def __init__(self, backend, client):
         super().__init__()
         self.wall = []
+        self.backend, self.client = backend, client
 
 
 def runs(*measured):
@@ -149,13 +150,12 @@ def measure(*ways, rows=None, before=lambda: None, clock=PROCESSOR):
     rows = options.rows if rows is None else rows
     clock = WALL if options.wall else PROCESSOR if options.cpu else clock
     ways = [way if isinstance(way, Way) else Way(way) for way in ways]
-    peaks, slowest = [], 0
+    times, slowest = [], 0
     for way in ways:
         before()
-        peak, took = warm_up(way, rows)
-        peaks.append(peak)
+        (backend, client), took = warm_up(way, rows)
+        times.append(Times(backend, client if way.client or way.run.__name__ == "loop" else None))
         slowest = max(slowest, took)
-    times = [Times() for _ in ways]
     for turn in range(options.rounds * (MORE_ROUNDS if slowest < SHORT else 1)):
         for way, seconds in list(zip(ways, times))[::-1 if turn % 2 else 1]:
             before()
@@ -166,7 +166,7 @@ def measure(*ways, rows=None, before=lambda: None, clock=PROCESSOR):
             check(handled, rows)
             seconds.wall.append(end[0] - start[0])
             seconds.append(end[0] - start[0] if clock == WALL else end[1] - start[1])
-    for way, seconds, peak in zip(ways, times, peaks):
+    for way, seconds in zip(ways, times):
         if way.name:
-            add_way(way.name, rows, seconds, peak[0], peak[1] if way.client or way.run.__name__ == "loop" else None)
+            add_way(way.name, rows, seconds)
     return times

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from measure import WALL, Way, measure, runs
 from options import options
-from report import add_speedup
+from report import add_missing, add_speedup
 from server import SCHEMA, execute
 
 NODES = 3
@@ -94,6 +94,7 @@ def race(folder, rows):
 
 def distributed():
     if execute("SELECT count(*) FROM pg_available_extensions WHERE name IN ('dblink', 'postgres_fdw')") < 2:
+        add_missing("distributed job", "the server has no dblink or no postgres_fdw")
         return
     execute(f"CREATE EXTENSION IF NOT EXISTS dblink SCHEMA {SCHEMA}")
     execute(f"CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA {SCHEMA}")

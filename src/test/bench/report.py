@@ -10,7 +10,9 @@ from statistics import median
 from server import machine
 
 ways = [("way", "rows", "s", "spread", "s on the wall", "rows/s", "backend MB", "client MB")]
-report = [("what", "goal", "measured", "spread", "verdict", "times")]
+goals = [("goal", "wanted", "measured", "spread", "verdict", "times")]
+peers = [("what", "measured", "spread", "verdict", "times")]
+memory = [("memory at the most, in MB", "backend", "client")]
 
 
 def show(line):
@@ -21,12 +23,27 @@ def spread(form, values):
     return f"{form.format(min(values))} to {form.format(max(values))}"
 
 
-def add_way(name, rows, seconds, backend, client):
+def megabytes(size):
+    return "" if size is None else f"{size / 2**20:.1f}"
+
+
+def add_way(name, rows, times):
     """One way of doing some work: how long it took, and the most memory it had."""
-    ways.append((name, f"{rows:,}", f"{median(seconds):.3f}", spread("{:.3f}", seconds),
-                 f"{median(seconds.wall):.3f}", f"{rows / median(seconds):,.0f}", f"{backend / 2**20:.1f}",
-                 "" if client is None else f"{client / 2**20:.1f}"))
+    ways.append((name, f"{rows:,}", f"{median(times):.3f}", spread("{:.3f}", times),
+                 f"{median(times.wall):.3f}", f"{rows / median(times):,.0f}",
+                 megabytes(times.backend), megabytes(times.client)))
     show(ways[-1])
+
+
+def add_memory(name, times):
+    """What of add_way() people compare."""
+    memory.append((name, megabytes(times.backend), megabytes(times.client)))
+
+
+def add_missing(what, reason):
+    """What could not be measured is not left out."""
+    peers.append((what, "", "", "not measured", reason))
+    show(peers[-1])
 
 
 def add_row(what, values, form, at_most=None, at_least=None, ahead=None, information=""):
@@ -42,8 +59,13 @@ def add_row(what, values, form, at_most=None, at_least=None, ahead=None, informa
         goal, verdict = "at least " + form.format(at_least), "held" if measured >= at_least else "MISSED"
     elif ahead is not None:
         verdict = "ahead" if ahead(measured) else "level" if measured == 1 else "BEHIND"
-    report.append((what, goal, form.format(measured), spread(form, values), verdict, information))
-    show(report[-1])
+    row = form.format(measured), spread(form, values), verdict, information
+    if goal:
+        goals.append((what, goal, *row))
+        show(goals[-1])
+    else:
+        peers.append((what, *row))
+        show(peers[-1])
 
 
 def seconds(times):
@@ -78,8 +100,10 @@ def print_report():
     if len(ways) > 1:
         print_table(ways)
     print(f"\n{machine()}")
-    print_table(report)
+    for table in (goals, peers, memory):
+        if len(table) > 1:
+            print_table(table)
 
 
 def any_missed():
-    return any("MISSED" in line for line in report)
+    return any("MISSED" in line for line in goals)

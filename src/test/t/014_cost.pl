@@ -28,6 +28,7 @@ my $db = Session->new($node);
 
 my $rows = $ENV{COST_ROWS} // 1_000_000;
 my $chunk = 2000;
+$Session::patience = 1800 if $rows > 1_000_000;
 
 $db->query($_) for split /^--$/m, qq{
 CREATE EXTENSION streamiter;
