@@ -157,7 +157,11 @@ find_and_run(FunctionCallInfo fcinfo, OneLiner *work, int argno)
 		job->chunk_size = siter_option_chunk_size(fcinfo,
 												  argno + ARG_CHUNK_SIZE);
 	if (existing == NULL)
+	{
 		siter_job_define(job);
+		if (work->kind == ARCHIVE)
+			siter_oneliner_warn_unlogged(work->target);
+	}
 	else
 	{
 		check_same_work(job, existing);

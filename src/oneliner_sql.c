@@ -58,6 +58,7 @@ static void check_columns(const SiterKeyset *keyset, Oid target,
 						  const char *statement);
 static void check_move(Oid table, Oid target);
 static void check_reaching_keys(Oid table);
+static void check_own_server(Oid table);
 static void check_own_partition(Oid table, Oid target, List *targets);
 static void check_swallowing(Relation rel);
 static char *move_columns(const SiterKeyset *keyset, Oid target);
@@ -253,6 +254,7 @@ check_move(Oid table, Oid target)
 						get_rel_name(table))));
 
 	check_reaching_keys(table);
+	check_own_server(table);
 
 	LockRelationOid(target, AccessShareLock);
 	targets = find_all_inheritors(target, AccessShareLock, NULL);
@@ -298,6 +300,28 @@ check_reaching_keys(Oid table)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/*
+ * A foreign server commits by itself, just before we do: a crash in between
+ * would leave a row deleted there and inserted nowhere.
+ */
+static void
+check_own_server(Oid table)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(table, AccessShareLock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot archive table \"%s\"",
+							get_rel_name(table)),
+					 errdetail("Its partition \"%s\" is a foreign table: a crash could lose rows on their way from there.",
+							   get_rel_name(lfirst_oid(lc))),
+					 errhint("Archive each of its other partitions, and that one where it is.")));
+	}
+}
+
 /* A row would be put back where it comes from, and counted as moved */
 static void
 check_own_partition(Oid table, Oid target, List *targets)
@@ -331,6 +355,14 @@ check_swallowing(Relation rel)
 						RelationGetRelationName(rel)),
 				 errhint("A job with a range statement of your own can do that; outside of this database, rows may then come more than once.")));
 
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot archive to temporary table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail("It would be gone, and the rows in it, when the session ends."),
+				 errhint("Archive to a permanent table.")));
+
 	if (rel->rd_rules != NULL)
 		reason = _("It has rules, which may send rows elsewhere.");
 	else if (rel->trigdesc != NULL && rel->trigdesc->trig_insert_before_row)
@@ -342,6 +374,23 @@ check_swallowing(Relation rel)
 						RelationGetRelationName(rel)),
 				 errdetail_internal("%s", reason),
 				 errhint("Archive to a table without them.")));
+}
+
+void
+siter_oneliner_warn_unlogged(Oid target)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(target, AccessShareLock, NULL))
+	{
+		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_UNLOGGED)
+			continue;
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("table %s is unlogged", table_name(lfirst_oid(lc))),
+				 errdetail("A crash empties the table, and the rows that were archived to it are lost.")));
+		break;
+	}
 }
 
 /* What comes after the filter: which columns are moved, and where to */

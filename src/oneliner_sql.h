@@ -28,11 +28,15 @@ extern char *siter_oneliner_delete(const SiterKeyset *keyset,
  * Delete rows and insert them into another table, column by column of the
  * same name.  Refused where something would get lost on the way: 42703 and
  * 42804 for columns that are not there or of another type, 0A000 for foreign
- * keys that delete or change other rows along with those moved, and for rules
- * and triggers that may swallow a row.  SPI must be connected.
+ * keys that delete or change other rows along with those moved, for rules and
+ * triggers that may swallow a row, for a temporary target, and for a partition
+ * of the table that is a foreign table.  SPI must be connected.
  */
 extern char *siter_oneliner_move(const SiterKeyset *keyset, Oid target,
 								 const char *filter);
+
+/* WARNING when a crash would empty the target; for creation */
+extern void siter_oneliner_warn_unlogged(Oid target);
 
 /* What the last look found; all zeroes before the first */
 typedef struct SiterOneLinerCheck

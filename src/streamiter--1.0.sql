@@ -763,7 +763,9 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 -- have, or not of the same type, and 0A000 foreign keys with ON DELETE
 -- CASCADE, SET NULL or SET DEFAULT to the table, a partition of it, or what it
 -- is a partition of; rules and row triggers BEFORE INSERT of the target and its
--- partitions.
+-- partitions; a temporary target, and partitions of the table that are foreign
+-- tables; 42809 a target that is no table, or has a partition that is none.
+-- WARNING 01000 for an unlogged target.
 CREATE PROCEDURE streamiter.backfill(
 	relation regclass,
 	set text,
