@@ -72,6 +72,14 @@ CALL streamiter.backfill('pair', set => NULL);
 CALL streamiter.backfill(NULL, set => 'v = 1');
 CALL streamiter.backfill('pair', set => 'v = 1', chunk_size => 0);
 CALL streamiter.backfill('pair', set => 'v = 1', key => '{v}');
+CREATE TABLE made (a integer, v integer,
+	k integer GENERATED ALWAYS AS (a * 10) STORED NOT NULL PRIMARY KEY);
+INSERT INTO made SELECT generate_series(1, 20);
+CALL streamiter.backfill('made', set => 'v = 1, a = a + 100', chunk_size => 5);
+CALL streamiter.backfill('made', set => '(v, a) = (1, a)');
+CALL streamiter.backfill('made', set => 'v = a', name => 'made');
+SELECT min(a), max(a), sum(v) FROM made;
+SELECT streamiter.drop_job('made');
 BEGIN;
 CALL streamiter.backfill('pair', set => 'v = 1');
 ROLLBACK;

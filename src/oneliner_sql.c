@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
@@ -18,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
@@ -50,6 +52,10 @@ static SiterTableStatement find_reaching_key = {
 };
 
 static void check_set(const SiterKeyset *keyset, const char *set);
+static void check_assignments(const SiterKeyset *keyset, List *targetlist);
+static void check_generated(Relation rel, const char *key, List *targetlist);
+static bool is_assigned(List *targetlist, const char *column);
+pg_noreturn static void refuse_key_change(const char *key, const char *column);
 static void check_filter(const char *filter);
 static char *table_name(Oid table);
 static char *where_clause(const SiterKeyset *keyset, const char *filter);
@@ -190,7 +196,6 @@ check_set(const SiterKeyset *keyset, const char *set)
 {
 	List	   *statements;
 	UpdateStmt *update = NULL;
-	ListCell   *lc;
 
 	statements = siter_statement_parse(psprintf("UPDATE t SET\n%s\n", set),
 									   RAW_PARSE_DEFAULT);
@@ -204,20 +209,78 @@ check_set(const SiterKeyset *keyset, const char *set)
 				 errmsg("\"set\" must be assignments and nothing else"),
 				 errhint("What comes after WHERE in an UPDATE is the filter.")));
 
-	foreach(lc, update->targetList)
+	check_assignments(keyset, update->targetList);
+}
+
+/* A partition may compute a column of the key in its own way */
+static void
+check_assignments(const SiterKeyset *keyset, List *targetlist)
+{
+	List	   *tables;
+	ListCell   *lc;
+
+	for (int i = 0; i < keyset->ncolumns; i++)
 	{
-		ResTarget  *assignment = lfirst_node(ResTarget, lc);
+		if (is_assigned(targetlist, keyset->columns[i].name))
+			refuse_key_change(keyset->columns[i].name, NULL);
+	}
+
+	tables = find_all_inheritors(keyset->table, AccessShareLock, NULL);
+	foreach(lc, tables)
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
 
 		for (int i = 0; i < keyset->ncolumns; i++)
-		{
-			if (strcmp(assignment->name, keyset->columns[i].name) == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("\"set\" must not change key column \"%s\"",
-								assignment->name),
-						 errdetail("A row whose key changes while its table is walked may be missed, or come twice.")));
-		}
+			check_generated(rel, keyset->columns[i].name, targetlist);
+		table_close(rel, NoLock);
 	}
+}
+
+/* Is this column of the key computed from one that is assigned? */
+static void
+check_generated(Relation rel, const char *key, List *targetlist)
+{
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), key);
+	Bitmapset  *used = NULL;
+
+	if (attno <= 0 || !TupleDescAttr(tupdesc, attno - 1)->attgenerated)
+		return;
+	pull_varattnos(build_column_default(rel, attno), 1, &used);
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		char	   *column = NameStr(TupleDescAttr(tupdesc, i)->attname);
+
+		if (bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, used) &&
+			is_assigned(targetlist, column))
+			refuse_key_change(key, column);
+	}
+}
+
+static bool
+is_assigned(List *targetlist, const char *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, targetlist)
+	{
+		if (strcmp(lfirst_node(ResTarget, lc)->name, column) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "column" is what the column of the key is computed from, or NULL */
+static void
+refuse_key_change(const char *key, const char *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 column == NULL ?
+			 errmsg("\"set\" must not change key column \"%s\"", key) :
+			 errmsg("\"set\" must not change column \"%s\", from which key column \"%s\" is generated",
+					column, key),
+			 errdetail("A row whose key changes while its table is walked may be missed, or come twice.")));
 }
 
 /* One expression */

@@ -17,7 +17,10 @@
  * in it included: 42601.  "filter" may be NULL.
  */
 
-/* "set" is what follows SET.  22023 if it changes a column of the key */
+/*
+ * "set" is what follows SET.  22023 if it changes a column of the key, or one
+ * from which such a column is generated.
+ */
 extern char *siter_oneliner_update(const SiterKeyset *keyset,
 								   const char *set, const char *filter);
 

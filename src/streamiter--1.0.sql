@@ -758,14 +758,16 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 -- what could lose something on the way.
 --
 -- Errors: as create_job and run; 42601 a set or a filter that is something
--- else; 22023 a set that changes the key; 42710 a job of that name does other
--- work; for archive also 42703 and 42804 columns that the target does not
--- have, or not of the same type, and 0A000 foreign keys with ON DELETE
--- CASCADE, SET NULL or SET DEFAULT to the table, a partition of it, or what it
--- is a partition of; rules and row triggers BEFORE INSERT of the target and its
--- partitions; a temporary target, and partitions of the table that are foreign
--- tables; 42809 a target that is no table, or has a partition that is none.
--- WARNING 01000 for an unlogged target.
+-- else; 22023 a set that changes the key, or a column from which one of the
+-- key is generated; 42710 a job of that name does other work.
+--
+-- For archive also 42703 and 42804 columns that the target does not have, or
+-- not of the same type; 42809 a target that is no table, or has a partition
+-- that is none; and 0A000 foreign keys with ON DELETE CASCADE, SET NULL or SET
+-- DEFAULT to the table, a partition of it, or what it is a partition of; rules
+-- and row triggers BEFORE INSERT of the target and its partitions; a temporary
+-- target; and partitions of the table that are foreign tables.  WARNING 01000
+-- for an unlogged target.
 CREATE PROCEDURE streamiter.backfill(
 	relation regclass,
 	set text,
