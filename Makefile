@@ -60,6 +60,7 @@ REGRESS_OPTS = --load-extension=streamiter --encoding=UTF8
 # One spec a line: src/test/specs/NAME.spec, src/test/expected/NAME.out.
 ISOLATION_SPECS = \
 	conflicts \
+	one_call \
 	one_runner \
 	one_snapshot \
 	open_alter \

@@ -432,7 +432,7 @@ setting_params(const SiterJob *job, SiterTableValue *values)
 	return n;
 }
 
-void
+bool
 siter_job_insert(SiterJob *job)
 {
 	SiterTableValue values[SITER_TABLE_MAX_PARAMS];
@@ -465,12 +465,10 @@ siter_job_insert(SiterJob *job)
 	Assert(n + SITER_NPACE_SETTINGS == insert_job.nparams);
 
 	if (siter_table_execute(&insert_job, values) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("job \"%s\" already exists", job->name),
-				 errhint("Choose another name, alter the job with streamiter.alter_job(), or drop it with streamiter.drop_job().")));
+		return false;
 	job->id = siter_table_int32(0, 1);
 	SPI_freetuptable(SPI_tuptable);
+	return true;
 }
 
 void

@@ -107,8 +107,8 @@ extern void siter_job_free(SiterJob *job);
 /* Only what users may set is looked at: 22023 */
 extern void siter_job_check_settings(const SiterJob *job);
 
-/* Insert a job (42710 if the name is taken); sets its id */
-extern void siter_job_insert(SiterJob *job);
+/* Insert a job and set its id; false if the name is taken */
+extern bool siter_job_insert(SiterJob *job);
 
 /* Write settings, fingerprints and requests back; adds 1 to the revision */
 extern void siter_job_update(SiterJob *job);

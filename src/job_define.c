@@ -22,8 +22,8 @@ static void check_name(const char *name);
 static List *key_names(const SiterKeyset *keyset);
 static char *check_callback(const SiterJob *job, SiterKeyset *keyset);
 
-void
-siter_job_define(SiterJob *job)
+bool
+siter_job_define(SiterJob *job, bool if_not_exists)
 {
 	SiterKeyset *keyset;
 
@@ -40,8 +40,17 @@ siter_job_define(SiterJob *job)
 	job->source_fingerprint = siter_keyset_fingerprint(keyset);
 	job->callback_fingerprint = check_callback(job, keyset);
 	siter_job_check_throttle_query(job);
-	siter_job_insert(job);
+	if (!siter_job_insert(job))
+	{
+		if (if_not_exists)
+			return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("job \"%s\" already exists", job->name),
+				 errhint("Choose another name, alter the job with streamiter.alter_job(), or drop it with streamiter.drop_job().")));
+	}
 	siter_keyset_warn_unlogged(keyset);
+	return true;
 }
 
 static void

@@ -13,9 +13,11 @@
 /*
  * Check and insert a job of the current user's, of which name, source, key,
  * callback or statement, and settings are given; the rest is filled in.  SPI
- * must be connected.
+ * must be connected.  Where the name is taken, which is known only after those
+ * that are about to take it have committed: 42710, or with "if_not_exists"
+ * false is returned and nothing done.
  */
-extern void siter_job_define(SiterJob *job);
+extern bool siter_job_define(SiterJob *job, bool if_not_exists);
 
 /*
  * Match callback and settings with the source again, after a change; with

@@ -207,7 +207,7 @@ streamiter_create_job(PG_FUNCTION_ARGS)
 	job->prefetch = siter_option_prefetch(fcinfo, CREATE_PREFETCH);
 
 	SPI_connect();
-	siter_job_define(job);
+	(void) siter_job_define(job, false);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

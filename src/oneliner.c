@@ -150,19 +150,20 @@ find_and_run(FunctionCallInfo fcinfo, OneLiner *work, int argno)
 		siter_option_text(fcinfo, argno + ARG_NAME, "name");
 
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	existing = siter_job_find(name);
-	job = make_job(work, existing);
-	job->name = name;
-	if (!PG_ARGISNULL(argno + ARG_CHUNK_SIZE))
-		job->chunk_size = siter_option_chunk_size(fcinfo,
-												  argno + ARG_CHUNK_SIZE);
-	if (existing == NULL)
+
+	/* again, when another session defines the job after we have looked */
+	do
 	{
-		siter_job_define(job);
-		if (work->kind == ARCHIVE)
-			siter_oneliner_warn_unlogged(work->target);
-	}
-	else
+		CHECK_FOR_INTERRUPTS();
+		existing = siter_job_find(name);
+		job = make_job(work, existing);
+		job->name = name;
+		if (!PG_ARGISNULL(argno + ARG_CHUNK_SIZE))
+			job->chunk_size =
+				siter_option_chunk_size(fcinfo, argno + ARG_CHUNK_SIZE);
+	} while (existing == NULL && !siter_job_define(job, true));
+
+	if (existing != NULL)
 	{
 		check_same_work(job, existing);
 		if (job->chunk_size != 0 && job->chunk_size != existing->chunk_size)
@@ -172,6 +173,8 @@ find_and_run(FunctionCallInfo fcinfo, OneLiner *work, int argno)
 			siter_job_update(existing);
 		}
 	}
+	else if (work->kind == ARCHIVE)
+		siter_oneliner_warn_unlogged(work->target);
 	siter_run(name, &budget);
 	SPI_finish();
 }
