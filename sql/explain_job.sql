@@ -28,6 +28,9 @@ SELECT streamiter.register_statement('add',
 SELECT streamiter.create_job('range', 'TABLE item', 'add');
 SELECT * FROM streamiter.explain_job('range');
 
+SELECT streamiter.alter_job('range', min_chunk_size => 5000);
+SELECT * FROM streamiter.explain_job('range') AS line WHERE line ~ '^Batch';
+
 -- a statement that gets arrays, and rows that are locked
 SELECT streamiter.register_statement('set',
 	'UPDATE item i

@@ -79,7 +79,8 @@ explain(SiterJob *job)
 	SiterKeyset *keyset = siter_keyset_create(job->source, job->key,
 											  job->allow_slow_plan);
 	SiterCallbackDef *def = siter_job_callback_resolve(job);
-	int			limit = job->chunk_size > 0 ? job->chunk_size : siter_chunk_size;
+	int			limit = Max(job->chunk_size > 0 ? job->chunk_size : siter_chunk_size,
+							(int) job->pace.min_chunk_size);
 	List	   *slices = slices_of(job);
 	double		rows = 0;
 	StringInfoData buf;
