@@ -32,7 +32,6 @@ static void look_again(SiterRunner *runner);
 static void compare(SiterRunner *runner, const char *then, const char *now);
 static void remember(SiterRunner *runner, const char *fingerprint);
 
-/* Counts the changes of any table's definition that we have heard of */
 static uint64 table_changes = 1;
 
 static void
@@ -41,19 +40,25 @@ note_change(Datum arg, Oid table)
 	table_changes++;
 }
 
-void
-siter_hold_begin(SiterRunner *runner)
+uint64
+siter_table_changes(void)
 {
 	static bool watching = false;
-	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
-	SiterJob   *job = runner->job;
-	char	   *current;
 
 	if (!watching)
 		CacheRegisterRelcacheCallback(note_change, (Datum) 0);
 	watching = true;
+	return table_changes;
+}
 
-	runner->source_changes = table_changes;
+void
+siter_hold_begin(SiterRunner *runner)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
+	SiterJob   *job = runner->job;
+	char	   *current;
+
+	runner->source_changes = siter_table_changes();
 	runner->keyset = siter_keyset_create(job->source, job->key,
 										 job->allow_slow_plan);
 	MemoryContextSwitchTo(oldcontext);
@@ -69,7 +74,7 @@ siter_hold(SiterRunner *runner)
 	if (runner->keyset == NULL)
 		return;
 	siter_hold_locks(runner);
-	if (runner->source_changes != table_changes)
+	if (runner->source_changes != siter_table_changes())
 		look_again(runner);
 }
 
@@ -100,7 +105,7 @@ static void
 look_again(SiterRunner *runner)
 {
 	SiterJob   *job = runner->job;
-	uint64		changes = table_changes;
+	uint64		changes = siter_table_changes();
 	SiterKeyset *now = siter_keyset_create(job->source, job->key,
 										   job->allow_slow_plan);
 	char	   *current = siter_keyset_fingerprint(now);

@@ -24,4 +24,7 @@ extern void siter_hold(SiterRunner *runner);
 /* The locks alone, where the snapshot is one for the whole transaction */
 extern void siter_hold_locks(const SiterRunner *runner);
 
+/* Counts the changes of any table's definition that this process has heard of */
+extern uint64 siter_table_changes(void);
+
 #endif							/* SITER_HOLD_H */

@@ -24,12 +24,12 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 
 #include "compat.h"
+#include "hold.h"
 #include "keysql.h"
 #include "oneliner_sql.h"
 #include "statement.h"
@@ -97,25 +97,11 @@ siter_oneliner_move(const SiterKeyset *keyset, Oid target, const char *filter)
 					move_columns(keyset, target));
 }
 
-/* Counts the changes of any table's definition that we have heard of */
-static uint64 table_changes = 1;
-
-static void
-note_change(Datum arg, Oid table)
-{
-	table_changes++;
-}
-
 void
 siter_oneliner_check(const SiterKeyset *keyset, const char *statement,
 					 SiterOneLinerCheck *check)
 {
-	static bool watching = false;
 	uint64		changes;
-
-	if (!watching)
-		CacheRegisterRelcacheCallback(note_change, (Datum) 0);
-	watching = true;
 
 	/* with these locks, which the batch needs anyhow, nothing changes now */
 	LockRelationOid(keyset->table, RowExclusiveLock);
@@ -124,13 +110,13 @@ siter_oneliner_check(const SiterKeyset *keyset, const char *statement,
 		LockRelationOid(check->target, RowExclusiveLock);
 		(void) find_all_inheritors(keyset->table, RowExclusiveLock, NULL);
 	}
-	if (check->changes == table_changes)
+	if (check->changes == siter_table_changes())
 		return;
 
 	check->target = target_of(statement);
 	if (OidIsValid(check->target))
 		(void) find_all_inheritors(keyset->table, RowExclusiveLock, NULL);
-	changes = table_changes;
+	changes = siter_table_changes();
 	if (OidIsValid(check->target))
 		check_columns(keyset, check->target, statement);
 	check->changes = changes;
