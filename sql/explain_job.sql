@@ -28,8 +28,11 @@ SELECT streamiter.register_statement('add',
 SELECT streamiter.create_job('range', 'TABLE item', 'add');
 SELECT * FROM streamiter.explain_job('range');
 
+-- min_chunk_size is a bound of target_batch_time
 SELECT streamiter.alter_job('range', min_chunk_size => 5000);
-SELECT * FROM streamiter.explain_job('range') AS line WHERE line ~ '^Batch';
+SELECT * FROM streamiter.explain_job('range') AS line WHERE line ~ '^(Rows|Batches)';
+SELECT streamiter.alter_job('range', target_batch_time => '10 s');
+SELECT * FROM streamiter.explain_job('range') AS line WHERE line ~ '^(Rows|Batches)';
 
 -- a statement that gets arrays, and rows that are locked
 SELECT streamiter.register_statement('set',

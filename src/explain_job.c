@@ -21,10 +21,10 @@
 
 #include "arrays.h"
 #include "compat.h"
-#include "guc.h"
 #include "job_callback.h"
 #include "ledger.h"
 #include "options.h"
+#include "pace.h"
 #include "range.h"
 #include "statement.h"
 
@@ -79,8 +79,7 @@ explain(SiterJob *job)
 	SiterKeyset *keyset = siter_keyset_create(job->source, job->key,
 											  job->allow_slow_plan);
 	SiterCallbackDef *def = siter_job_callback_resolve(job);
-	int			limit = Max(job->chunk_size > 0 ? job->chunk_size : siter_chunk_size,
-							(int) job->pace.min_chunk_size);
+	int			limit = siter_pace_first_limit(job);
 	List	   *slices = slices_of(job);
 	double		rows = 0;
 	StringInfoData buf;

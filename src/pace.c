@@ -43,6 +43,7 @@ void		(*siter_throttle_reason_hook) (const char *reason,
 static SiterThrottleReason current_reason = SITER_THROTTLE_NONE;
 
 static SiterThrottleSettings settings_of(const SiterJob *job);
+static void set_adapt(SiterAdapt *adapt, const SiterJob *job);
 static bool is_over(SiterRunner *runner, SiterOutcome *outcome);
 static SiterTime time_left(const SiterBudget *budget);
 static ErrorData *wait_a_slice(SiterRunner *runner, SiterThrottleWait wait,
@@ -337,10 +338,9 @@ siter_pace_retry_after(SiterRunner *runner, int64 ms)
 	runner->pacer.throttle.retry_at = siter_clock->now() + SITER_MS(ms);
 }
 
-int
-siter_pace_usual_limit(SiterRunner *runner)
+static void
+set_adapt(SiterAdapt *adapt, const SiterJob *job)
 {
-	SiterJob   *job = runner->job;
 	SiterAdaptSettings settings;
 
 	settings.chunk_size = job->chunk_size > 0 ?
@@ -349,7 +349,22 @@ siter_pace_usual_limit(SiterRunner *runner)
 	settings.max_chunk_size = (int) job->pace.max_chunk_size;
 	settings.target_batch_time = job->pace.target_batch_time;
 	settings.batch_timeout = job->pace.batch_timeout;
-	siter_adapt_set(&runner->pacer.adapt, &settings);
+	siter_adapt_set(adapt, &settings);
+}
+
+int
+siter_pace_first_limit(const SiterJob *job)
+{
+	SiterAdapt	adapt = {0};
+
+	set_adapt(&adapt, job);
+	return siter_adapt_size(&adapt);
+}
+
+int
+siter_pace_usual_limit(SiterRunner *runner)
+{
+	set_adapt(&runner->pacer.adapt, runner->job);
 	return siter_adapt_size(&runner->pacer.adapt);
 }
 

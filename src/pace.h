@@ -30,6 +30,9 @@ extern void siter_pace_choose_limit(SiterRunner *runner);
 /* The same if there were no trouble and no budget */
 extern int	siter_pace_usual_limit(SiterRunner *runner);
 
+/* What that is for the first batch of a run */
+extern int	siter_pace_first_limit(const SiterJob *job);
+
 /* Around each attempt, the commit included */
 extern void siter_pace_begin_batch(SiterRunner *runner);
 extern void siter_pace_end_batch(SiterRunner *runner, bool committed);
