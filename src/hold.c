@@ -27,7 +27,6 @@
 #include "hold.h"
 
 static void note_change(Datum arg, Oid table);
-static void lock_tables(const List *tables);
 static void look_again(SiterRunner *runner);
 static void compare(SiterRunner *runner, const char *then, const char *now);
 static void remember(SiterRunner *runner, const char *fingerprint);
@@ -78,20 +77,15 @@ siter_hold(SiterRunner *runner)
 		look_again(runner);
 }
 
+/* Partitions that came meanwhile included; other children we hear of */
 void
 siter_hold_locks(const SiterRunner *runner)
 {
-	if (runner->keyset != NULL)
-		lock_tables(runner->keyset->tables);
-}
-
-/* With the partitions and children that they have now */
-static void
-lock_tables(const List *tables)
-{
 	ListCell   *lc;
 
-	foreach(lc, tables)
+	if (runner->keyset == NULL)
+		return;
+	foreach(lc, runner->keyset->tables)
 	{
 		Oid			table = lfirst_oid(lc);
 

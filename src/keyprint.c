@@ -46,6 +46,7 @@ static void append_part(StringInfo buf, const char *part, const char *about,
 						const char *value);
 static void append_table(StringInfo buf, const SiterKeyset *keyset);
 static void append_tables(StringInfo buf, const List *tables);
+static char *identify(Relation rel);
 static void append_column(StringInfo buf, const SiterKeyColumn *column);
 static char *collation_version(Oid collation);
 static char *enum_labels(Oid type);
@@ -112,10 +113,7 @@ append_table(StringInfo buf, const SiterKeyset *keyset)
 	}
 
 	rel = table_open(keyset->table, AccessShareLock);
-	append_part(buf, PART_TABLE, "",
-				psprintf("%u %s", keyset->table,
-						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													RelationGetRelationName(rel))));
+	append_part(buf, PART_TABLE, "", identify(rel));
 	if (rel->rd_rel->relfilenode != InvalidOid)
 		append_part(buf, PART_STORAGE, "",
 					psprintf("%u", rel->rd_rel->relfilenode));
@@ -140,15 +138,23 @@ append_tables(StringInfo buf, const List *tables)
 		if (get_rel_relispartition(table))
 			continue;
 		rel = table_open(table, AccessShareLock);
-		appendStringInfo(&names, "%s%u %s", names.len > 0 ? ", " : "", table,
-						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													RelationGetRelationName(rel)));
+		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+						 identify(rel));
 		appendStringInfo(&files, "%s%u", files.len > 0 ? ", " : "",
 						 rel->rd_rel->relfilenode);
 		table_close(rel, NoLock);
 	}
 	append_part(buf, PART_TABLES, "", names.data);
 	append_part(buf, PART_STORAGE, "", files.data);
+}
+
+/* It may be renamed, or another one be given its name */
+static char *
+identify(Relation rel)
+{
+	return psprintf("%u %s", RelationGetRelid(rel),
+					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+											   RelationGetRelationName(rel)));
 }
 
 /* A type by its schema and name, whatever the search_path */

@@ -63,8 +63,8 @@ static Oid	target_of(const char *statement);
 static void check_columns(const SiterKeyset *keyset, Oid target,
 						  const char *statement);
 static void check_move(Oid table, Oid target);
-static void check_reaching_keys(Oid table);
-static void check_own_server(Oid table);
+static void check_reaching_keys(Oid table, const List *members);
+static void check_own_server(Oid table, const List *members);
 static void check_own_partition(Oid table, Oid target, List *targets);
 static void check_swallowing(Relation rel);
 static char *move_columns(const SiterKeyset *keyset, Oid target);
@@ -293,6 +293,7 @@ check_filter(const char *filter)
 static void
 check_move(Oid table, Oid target)
 {
+	List	   *members;
 	List	   *targets;
 	ListCell   *lc;
 
@@ -302,8 +303,9 @@ check_move(Oid table, Oid target)
 				 errmsg("table \"%s\" cannot be archived to itself",
 						get_rel_name(table))));
 
-	check_reaching_keys(table);
-	check_own_server(table);
+	members = find_all_inheritors(table, AccessShareLock, NULL);
+	check_reaching_keys(table, members);
+	check_own_server(table, members);
 
 	LockRelationOid(target, AccessShareLock);
 	targets = find_all_inheritors(target, AccessShareLock, NULL);
@@ -322,11 +324,10 @@ check_move(Oid table, Oid target)
  * partitioned table's that the table is a partition of.
  */
 static void
-check_reaching_keys(Oid table)
+check_reaching_keys(Oid table, const List *members)
 {
-	List	   *tables = list_concat(find_all_inheritors(table,
-														 AccessShareLock, NULL),
-									 get_partition_ancestors(table));
+	List	   *tables = list_concat_copy(members,
+										  get_partition_ancestors(table));
 	Datum	   *oids = palloc_array(Datum, list_length(tables));
 	SiterTableValue value;
 	ListCell   *lc;
@@ -354,11 +355,11 @@ check_reaching_keys(Oid table)
  * would leave a row deleted there and inserted nowhere.
  */
 static void
-check_own_server(Oid table)
+check_own_server(Oid table, const List *members)
 {
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(table, AccessShareLock, NULL))
+	foreach(lc, members)
 	{
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
 			ereport(ERROR,

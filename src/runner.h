@@ -31,17 +31,18 @@ extern void siter_runner_init(SiterRunner *runner, MemoryContext context,
 							  SiterJob *job, SiterTeam *team,
 							  int member);
 
+/* What a piece of work may look at */
+typedef enum SiterSnapshot
+{
+	SITER_SNAPSHOT_NONE,		/* nothing, not even a catalog */
+	SITER_SNAPSHOT_ANY,			/* all but the source */
+	SITER_SNAPSHOT_OF_SOURCE	/* the source, too */
+} SiterSnapshot;
+
 /*
  * Do a piece of work in a transaction of its own and commit it.  Returns NULL
  * or, with nothing done, the error; either way the transaction is a new one.
  */
-typedef enum SiterSnapshot
-{
-	SITER_SNAPSHOT_NONE,		/* and no catalog may be looked at */
-	SITER_SNAPSHOT_ANY,
-	SITER_SNAPSHOT_OF_SOURCE	/* which is to be read */
-} SiterSnapshot;
-
 extern ErrorData *siter_runner_transact(SiterRunner *runner, SiterWork work,
 										SiterSnapshot snapshot);
 
