@@ -81,15 +81,13 @@ def client_iterators():
     for program in (rails, fetching, plain):
         program.end()
     models, tuples, find_each, fetch_count, copy = peers
+    add_memory("for_each, PL/pgSQL row callback", in_plpgsql)
+    add_memory("for_each, native callback, whole rows", native)
     for peer, times, goals in (
             ("Django `iterator(2000)`", models, (10, 40)), ("`values_list().iterator(2000)`", tuples, (None, None)),
             ("Rails `find_each`", find_each, (None, None)), ("psql with FETCH_COUNT", fetch_count, (None, None)),
             ("COPY", copy, (None, None))):
         add_speedup(f"PL/pgSQL row callback: speed / {peer}", in_plpgsql, times, at_least=goals[0])
         add_speedup(f"native callback, whole rows: speed / {peer}", native, times, at_least=goals[1])
-    add_memory("for_each, PL/pgSQL row callback", in_plpgsql)
-    add_memory("for_each, native callback, whole rows", native)
-    for peer, times in (("Django `iterator(2000)`", models), ("`values_list().iterator(2000)`", tuples),
-                        ("Rails `find_each`", find_each), ("psql with FETCH_COUNT 2000", fetch_count), ("COPY", copy)):
         add_memory(peer, times)
     execute("DROP TABLE quarter")
