@@ -34,25 +34,14 @@
 #include "hold.h"
 #include "job_lock.h"
 #include "job_progress.h"
+#include "keyscan.h"
 #include "pace.h"
 #include "range.h"
-
-/* What is streamed from the source for a range statement */
-typedef struct KeyScan
-{
-	SiterRunner *runner;
-	SiterKey   *first;
-	SiterKey   *last;
-	int			nrows;
-	int			limit;			/* one row more is looked at, not taken */
-	bool		in_place;		/* keys are plain values: overwrite the last */
-} KeyScan;
 
 static void start_timer(SiterRunner *runner);
 static SiterRange what_is_left(SiterRunner *runner);
 static void make_callback(SiterRunner *runner);
 static void work_on_keys(SiterRunner *runner);
-static void note_key(TupleTableSlot *slot, void *arg);
 static void work_on_rows(SiterRunner *runner);
 static SiterKey *key_of_row(SiterRunner *runner, int row);
 static void check_neighbours(SiterRunner *runner, StreamIterBatch *batch);
@@ -174,25 +163,20 @@ work_on_keys(SiterRunner *runner)
 	SiterAttempt *attempt = &runner->attempt;
 	SiterKeyset *keyset = runner->keyset;
 	SiterRange	range = what_is_left(runner);
-	KeyScan		scan = {.runner = runner,.limit = runner->limit};
+	SiterKeyScan scan;
 	SiterWalk  *walk;
 
-	scan.in_place = keyset->proven_unique;
-	for (int i = 0; i < keyset->ncolumns; i++)
-		scan.in_place = scan.in_place && keyset->columns[i].typbyval;
-
 	walk = siter_range_open(keyset, &range,
-							scan.limit + siter_keyset_lookahead(keyset), true);
+							runner->limit + siter_keyset_lookahead(keyset),
+							true);
 	attempt->phase = SITER_PHASE_READ;
-	(void) siter_walk_stream(walk, note_key, &scan);
+	siter_keyscan_read(keyset, walk, runner->limit, runner->attempt_context,
+					   &scan);
+	siter_walk_close(walk);
 	attempt->nrows = scan.nrows;
 	attempt->first = scan.first;
-	attempt->last = scan.last;
-	attempt->done = walk->exhausted && walk->rows == scan.nrows &&
-		runner->window == NULL;
-	siter_walk_close(walk);
-
-	attempt->position = attempt->last;
+	attempt->last = attempt->position = scan.last;
+	attempt->done = scan.exhausted && runner->window == NULL;
 	if (attempt->nrows == 0)
 		return;
 
@@ -200,39 +184,6 @@ work_on_keys(SiterRunner *runner)
 	attempt->count.affected =
 		siter_range_statement_execute(runner->callback.range,
 									  attempt->first, attempt->last);
-}
-
-static void
-note_key(TupleTableSlot *slot, void *arg)
-{
-	KeyScan    *scan = (KeyScan *) arg;
-	SiterKeyset *keyset = scan->runner->keyset;
-	MemoryContext oldcontext;
-	SiterKey   *key;
-
-	if (scan->in_place && scan->nrows > 0)
-	{
-		bool		isnull;
-
-		for (int i = 0; i < keyset->ncolumns; i++)
-			scan->last->values[i] = slot_getattr(slot, i + 1, &isnull);
-		scan->nrows++;
-		return;
-	}
-
-	oldcontext = MemoryContextSwitchTo(scan->runner->attempt_context);
-	key = siter_key_from_slot(keyset, slot, true);
-	if (scan->last != NULL && !keyset->proven_unique)
-		siter_key_check_order(keyset, scan->last, key);
-	if (scan->nrows < scan->limit)
-	{
-		if (scan->nrows++ == 0)
-			scan->first = siter_key_copy(keyset, key);
-		if (scan->last != NULL)
-			pfree(scan->last);
-		scan->last = key;
-	}
-	MemoryContextSwitchTo(oldcontext);
 }
 
 static void
