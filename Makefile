@@ -34,6 +34,7 @@ REGRESS = \
 	sources \
 	changes \
 	job \
+	job_scan \
 	job_errors \
 	job_oneliner \
 	job_rules \

@@ -209,6 +209,53 @@ $$;
 CALL compare('k_int8', 'update');
 CALL compare('k_mixed', 'update');
 
+-- Keys that are only counted, and arrays of them that are looked up: each row
+-- is worked on once by either, whatever the batch size
+CREATE PROCEDURE count_work(tab regclass) LANGUAGE plpgsql AS
+$$
+DECLARE
+	size int;
+	wrong text;
+BEGIN
+	EXECUTE format('ALTER TABLE %s ADD worked int NOT NULL DEFAULT 0', tab);
+	PERFORM streamiter.register_statement('by array',
+		format('UPDATE %s SET worked = worked + 1 WHERE k = ANY ($1)', tab));
+	PERFORM streamiter.register_statement('by range',
+		format('UPDATE %s SET worked = worked + 10 WHERE k BETWEEN $1 AND $2', tab), per => 'range');
+	FOREACH size IN ARRAY ARRAY[1, 2, 3, 7] LOOP
+		PERFORM streamiter.create_job(callback, format('SELECT k FROM %s', tab),
+				callback, chunk_size => size)
+		FROM unnest('{by array,by range}'::text[]) callback;
+		COMMIT;
+		CALL streamiter.run('by array', max_rows => size + 1);
+		CALL streamiter.run('by array');
+		CALL streamiter.run('by range', max_rows => size + 1);
+		CALL streamiter.run('by range');
+		PERFORM streamiter.drop_job(name) FROM streamiter.jobs;
+		COMMIT;
+	END LOOP;
+	EXECUTE format('SELECT string_agg(t::text, %L) FROM %s t WHERE worked <> 44', ', ', tab) INTO wrong;
+	IF wrong IS NOT NULL THEN
+		RAISE WARNING '%: %', tab, wrong;
+	END IF;
+	PERFORM streamiter.unregister_callback(name) FROM streamiter.callbacks WHERE name ~ '^by ';
+END
+$$;
+DO
+$$
+DECLARE
+	tab regclass;
+BEGIN
+	FOR tab IN SELECT attrelid FROM pg_attribute, pg_class c
+		WHERE attname = 'k' AND c.oid = attrelid AND relkind = 'r'
+		AND relnamespace = 'siter_keys'::regnamespace
+		AND attrelid <> 'k_array'::regclass	-- there are no arrays of arrays
+		ORDER BY 1 LOOP
+		CALL count_work(tab);
+	END LOOP;
+END
+$$;
+
 -- Sparse keys cost nothing: from end to end in one batch
 SELECT streamiter.create_job('sparse', 'SELECT k::text AS t, k FROM k_int8', 'visit');
 CALL streamiter.run('sparse');

@@ -21,7 +21,8 @@ typedef struct BatchStatement
 	int			narrays;		/* one for each column that is used */
 	SiterArray *arrays;
 	Datum	   *arrays_made;	/* those, for one batch */
-	Datum	   *values;			/* and where the statement wants them */
+	Datum	   *values;			/* and where the statement wants them, with
+								 * room for first and last of neighbours */
 } BatchStatement;
 
 static const char *describe_params(const SiterCallbackDef *def,
@@ -61,7 +62,9 @@ siter_statement_prepare(const SiterCallbackDef *def, TupleDesc tupdesc)
 									tupdesc, i + 1);
 	}
 	result->arrays_made = palloc0_array(Datum, Max(natts, 1));
-	result->values = palloc0_array(Datum, Max(natts, 1));
+	result->values = palloc0_array(Datum, natts + 2);
+	if (def->neighbours != NULL)
+		siter_statement_set_neighbours(result->statement, def->neighbours);
 	return &result->base;
 }
 
@@ -87,5 +90,17 @@ call_batch(SiterCallback *callback, StreamIterBatch *batch,
 						result->arrays_made);
 	for (int i = 0; i < result->narrays; i++)
 		result->values[result->arrays[i].attno - 1] = result->arrays_made[i];
+	if (callback->def->neighbours != NULL)
+	{
+		Datum	   *bounds = &result->values[callback->context.tupdesc->natts];
+		int			attno = callback->def->neighbours->attno;
+		bool		isnull;
+
+		bounds[0] = slot_getattr(streamiter_batch_row(batch, first), attno,
+								 &isnull);
+		bounds[1] = slot_getattr(streamiter_batch_row(batch,
+													  first + nrows - 1),
+								 attno, &isnull);
+	}
 	(void) siter_statement_execute(result->statement, result->values, NULL);
 }

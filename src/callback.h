@@ -13,6 +13,7 @@
 #ifndef SITER_CALLBACK_H
 #define SITER_CALLBACK_H
 
+#include "keyset.h"
 #include "nodes/plannodes.h"
 #include "streamiter.h"
 
@@ -34,6 +35,13 @@ typedef struct SiterCallbackDef
 	const char *statement;		/* NULL for functions */
 	bool		related;		/* the last column is none of the source's,
 								 * but related rows; whoever drives sets it */
+
+	/*
+	 * The rows of each batch are all those that this column's table has from
+	 * the first of them to the last, in the column's order; NULL where that
+	 * may not be so.  Of jobs only.
+	 */
+	const SiterKeyColumn *neighbours;
 
 	/* A native callback of our own, which no handler has to be asked for */
 	const StreamIterCallbackRoutine *routine;

@@ -160,6 +160,7 @@ explain_callback(StringInfo buf, const SiterJob *job,
 	TupleDesc	tupdesc = siter_job_callback_columns(job, keyset, def,
 													 &prefetch);
 	SiterStatementParam *params;
+	SiterStatement *statement;
 	int			nparams;
 
 	if (prefetch != NULL)
@@ -196,13 +197,13 @@ explain_callback(StringInfo buf, const SiterJob *job,
 			params[i].collation = TupleDescAttr(tupdesc, i)->attcollation;
 		}
 	}
+	statement = siter_statement_plan(def->name, def->statement, nparams,
+									 params, "");
+	if (def->kind == SITER_BATCH_STATEMENT && def->neighbours != NULL)
+		siter_statement_set_neighbours(statement, def->neighbours);
 	append_indented(buf, def->statement);
 	appendStringInfoString(buf, "Plan, whatever the values:\n");
-	append_indented(buf,
-					siter_statement_explain(siter_statement_plan(def->name,
-																 def->statement,
-																 nparams,
-																 params, "")));
+	append_indented(buf, siter_statement_explain(statement));
 }
 
 static void

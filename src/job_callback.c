@@ -40,6 +40,7 @@ TupleDesc
 siter_job_callback_columns(const SiterJob *job, const SiterKeyset *keyset,
 						   SiterCallbackDef *def, SiterPrefetch **prefetch)
 {
+	def->neighbours = siter_keyset_neighbours(keyset);
 	if (job->prefetch.query == NULL)
 		return keyset->tupdesc;
 	def->related = true;

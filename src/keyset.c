@@ -87,6 +87,7 @@ analyze(const char *source, List *key, MemoryContext context)
 	keyset->tupdesc = CreateTupleDescCopy(prepared->tupdesc);
 	keyset->table = shape->table;
 	keyset->table_relkind = shape->relkind;
+	keyset->every_row = shape->every_row;
 	keyset->tables = list_copy(shape->tables);
 	keyset->unlogged = shape->unlogged ? pstrdup(shape->unlogged) : NULL;
 

@@ -16,6 +16,7 @@
 
 #include "access/attnum.h"
 #include "access/tupdesc.h"
+#include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 
@@ -67,6 +68,7 @@ typedef struct SiterKeyset
 	 */
 	Oid			table;
 	char		table_relkind;	/* of that table */
+	bool		every_row;		/* the source leaves no row of it out */
 
 	/*
 	 * All tables that the source reads, through views too, with their
@@ -124,6 +126,18 @@ static inline int
 siter_keyset_lookahead(const SiterKeyset *keyset)
 {
 	return keyset->proven_unique ? 0 : 1;
+}
+
+/*
+ * The key, if it is one column, and each stretch of the source has all rows
+ * that a plain table has between its first and its last; else NULL.
+ */
+static inline const SiterKeyColumn *
+siter_keyset_neighbours(const SiterKeyset *keyset)
+{
+	return keyset->every_row && keyset->proven_unique &&
+		keyset->ncolumns == 1 &&
+		keyset->table_relkind == RELKIND_RELATION ? keyset->columns : NULL;
 }
 
 /*

@@ -30,7 +30,7 @@
 static void check_clauses(Query *query);
 static void check_volatile(Query *query);
 static void check_tables(Query *query);
-static Oid	the_one_table(Query *query, char *relkind);
+static Oid	the_one_table(Query *query, SiterKeyShape *shape);
 static bool collect_tables(Node *node, SiterKeyShape *shape);
 static void add_table(SiterKeyShape *shape, RangeTblEntry *rte);
 
@@ -48,7 +48,8 @@ siter_keyshape_analyze(Query *query)
 		shape->only_foreign = false;
 
 	check_volatile(query);
-	shape->table = the_one_table(query, &shape->relkind);
+	shape->every_row = true;
+	shape->table = the_one_table(query, shape);
 	return shape;
 }
 
@@ -173,7 +174,7 @@ check_tables(Query *query)
  * simple views: then what the catalog says of the table holds for the source.
  */
 static Oid
-the_one_table(Query *query, char *relkind)
+the_one_table(Query *query, SiterKeyShape *shape)
 {
 	RangeTblEntry *rte;
 	Node	   *from;
@@ -191,8 +192,10 @@ the_one_table(Query *query, char *relkind)
 		return InvalidOid;
 
 	rte = rt_fetch(((RangeTblRef *) from)->rtindex, query->rtable);
+	if (query->jointree->quals != NULL || rte->securityQuals != NIL)
+		shape->every_row = false;
 	if (rte->rtekind == RTE_SUBQUERY)
-		return the_one_table(rte->subquery, relkind);
+		return the_one_table(rte->subquery, shape);
 	if (rte->rtekind != RTE_RELATION || rte->tablesample != NULL)
 		return InvalidOid;
 
@@ -201,7 +204,7 @@ the_one_table(Query *query, char *relkind)
 		list_length(find_inheritance_children(rte->relid, NoLock)) > 0)
 		return InvalidOid;
 
-	*relkind = rte->relkind;
+	shape->relkind = rte->relkind;
 	return rte->relid;
 }
 

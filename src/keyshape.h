@@ -15,6 +15,7 @@ typedef struct SiterKeyShape
 {
 	Oid			table;			/* the one table, or InvalidOid */
 	char		relkind;		/* of that table */
+	bool		every_row;		/* nothing leaves out a row of it */
 	List	   *tables;			/* all, with partitions and children */
 	bool		any_foreign;	/* one of them is a foreign table */
 	bool		only_foreign;	/* all of them are */

@@ -32,6 +32,8 @@ static bool is_select_into(const SelectStmt *statement);
 static void set_up_parser(ParseState *pstate, void *arg);
 static Node *resolve_param(ParseState *pstate, ParamRef *pref);
 static void release_plan(void *arg);
+static CachedPlan *generic_plan(SiterStatement *statement);
+static void choose_plan(SiterStatement *statement);
 
 void
 siter_statement_check(const char *name, const char *sql)
@@ -218,24 +220,70 @@ resolve_param(ParseState *pstate, ParamRef *pref)
 	return (Node *) param;
 }
 
+void
+siter_statement_set_neighbours(SiterStatement *statement,
+							   const SiterKeyColumn *column)
+{
+	if (statement->used[column->attno - 1])
+		statement->neighbours = siter_neighbours_make(column,
+													  statement->nparams + 1);
+}
+
+/* Planned for any values; to be released */
+static CachedPlan *
+generic_plan(SiterStatement *statement)
+{
+	CachedPlan *cplan;
+
+	/* without values it can be no other */
+	cplan = GetCachedPlan(linitial(SPI_plan_get_plan_sources(statement->plan)),
+						  NULL, CurrentResourceOwner, NULL);
+	if (statement->neighbours != NULL)
+		statement->by_range = siter_neighbours_apply(statement->neighbours,
+													 cplan);
+	return cplan;
+}
+
+/*
+ * A range is read by the generic plan, which is the one that was changed for
+ * that.  The plan cache may have made another since the last batch.
+ */
+static void
+choose_plan(SiterStatement *statement)
+{
+	CachedPlanSource *source;
+
+	ReleaseCachedPlan(generic_plan(statement), CurrentResourceOwner);
+	source = linitial(SPI_plan_get_plan_sources(statement->plan));
+	source->cursor_options &= ~CURSOR_OPT_GENERIC_PLAN;
+	if (statement->by_range)
+		source->cursor_options |= CURSOR_OPT_GENERIC_PLAN;
+}
+
 uint64
 siter_statement_execute(SiterStatement *statement,
 						const Datum *values, const bool *nulls)
 {
 	MemoryContext oldcontext = CurrentMemoryContext;
-	ParamListInfo params = makeParamList(statement->nparams);
+	int			nbounds = statement->neighbours != NULL ? 2 : 0;
+	ParamListInfo params = makeParamList(statement->nparams + nbounds);
 	SPIExecuteOptions options = {0};
 	int			rc;
 
-	for (int i = 0; i < statement->nparams; i++)
+	for (int i = 0; i < params->numParams; i++)
 	{
 		ParamExternData *param = &params->params[i];
+		bool		bound = i >= statement->nparams;
 
-		param->isnull = !statement->used[i] || (nulls != NULL && nulls[i]);
+		param->isnull = !bound &&
+			(!statement->used[i] || (nulls != NULL && nulls[i]));
 		param->value = param->isnull ? (Datum) 0 : values[i];
-		param->ptype = statement->params[i].type;
+		param->ptype = bound ? statement->neighbours->type :
+			statement->params[i].type;
 		param->pflags = PARAM_FLAG_CONST;
 	}
+	if (nbounds > 0)
+		choose_plan(statement);
 
 	options.params = params;
 	options.dest = None_Receiver;
@@ -250,17 +298,21 @@ siter_statement_execute(SiterStatement *statement,
 char *
 siter_statement_explain(SiterStatement *statement)
 {
-	Oid		   *types = palloc_array(Oid, Max(statement->nparams, 1));
+	int			nparams = statement->nparams;
+	Oid		   *types = palloc_array(Oid, nparams + 2);
 	StringInfoData buf;
 	CachedPlan *cplan;
 	ListCell   *lc;
 
-	for (int i = 0; i < statement->nparams; i++)
+	for (int i = 0; i < nparams; i++)
 		types[i] = statement->params[i].type;
+	if (statement->neighbours != NULL)
+	{
+		types[nparams++] = statement->neighbours->type;
+		types[nparams++] = statement->neighbours->type;
+	}
 
-	/* without values it can only be the generic plan */
-	cplan = GetCachedPlan(linitial(SPI_plan_get_plan_sources(statement->plan)),
-						  NULL, CurrentResourceOwner, NULL);
+	cplan = generic_plan(statement);
 	initStringInfo(&buf);
 	foreach(lc, cplan->stmt_list)
 	{
@@ -269,7 +321,7 @@ siter_statement_explain(SiterStatement *statement)
 		if (stmt->commandType == CMD_UTILITY)
 			continue;
 		appendStringInfo(&buf, "%s%s", buf.len > 0 ? "\n" : "",
-						 siter_planprint(stmt, statement->nparams, types));
+						 siter_planprint(stmt, nparams, types));
 	}
 	ReleaseCachedPlan(cplan, CurrentResourceOwner);
 	return buf.data;

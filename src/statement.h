@@ -9,6 +9,7 @@
 #define SITER_STATEMENT_H
 
 #include "executor/spi.h"
+#include "neighbours.h"
 #include "parser/parser.h"
 
 /* What a statement may use as $1, $2 ... */
@@ -28,6 +29,8 @@ typedef struct SiterStatement
 	const SiterStatementParam *params;
 	const char *params_hint;	/* what there is, for those who use more */
 	bool	   *used;			/* is params[i] used at all? */
+	SiterNeighbours *neighbours;	/* of an array among them, or NULL */
+	bool		by_range;		/* they are read so, by the generic plan */
 	MemoryContextCallback release;
 } SiterStatement;
 
@@ -62,6 +65,14 @@ extern SiterStatement *siter_statement_plan(const char *name, const char *sql,
 											int nparams,
 											const SiterStatementParam *params,
 											const char *params_hint);
+
+/*
+ * Tell that the elements of one of the arrays are neighbours: from now on the
+ * statement wants two values more, after those of all parameters.  What it
+ * does is the same.
+ */
+extern void siter_statement_set_neighbours(SiterStatement *statement,
+										   const SiterKeyColumn *column);
 
 /*
  * Execute it with a value for each parameter that is used (the others are
