@@ -150,6 +150,15 @@ CALL streamiter.run('range', max_rows => 1);
 CALL streamiter.run('range');
 SELECT rows, batches FROM streamiter.jobs WHERE name = 'range';
 SELECT v, count(*) FROM item GROUP BY v;
+
+-- An index with DESC is read backward, which is the key's order
+CREATE TABLE falling (id integer NOT NULL, v integer NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX ON falling (id DESC);
+INSERT INTO falling SELECT g FROM generate_series(1, 1000) g;
+VACUUM ANALYZE falling;
+CALL streamiter.backfill('falling', set => 'v = v + 1', key => '{id}', name => 'falling', chunk_size => 97);
+SELECT v, count(*) FROM falling GROUP BY v;
+
 TRUNCATE item;
 SELECT streamiter.reset('range'), streamiter.alter_job('range', acknowledge => true);
 CALL streamiter.run('range');

@@ -171,15 +171,16 @@ count_keys(TupleTableSlot *slot, void *arg)
 /*
  * Move on to the next index entry whose row the snapshot sees: what an
  * index-only scan does for each row, without a lossy condition to check again,
- * which btrees have none of.
+ * which btrees have none of.  An index with DESC is read backward.
  */
 static bool
 next_visible(IndexOnlyScanState *node)
 {
 	IndexScanDesc scan = node->ioss_ScanDesc;
+	ScanDirection direction = ((IndexOnlyScan *) node->ss.ps.plan)->indexorderdir;
 	ItemPointer tid;
 
-	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	while ((tid = index_getnext_tid(scan, direction)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (VM_ALL_VISIBLE(scan->heapRelation,
