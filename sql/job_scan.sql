@@ -96,6 +96,15 @@ CALL try('UPDATE wide SET v = v + 1 WHERE big = ANY ($1)', 'SELECT a FROM wide',
 CALL try('UPDATE wide SET v = v + 1 WHERE a <> ALL ($1) OR a = ANY ($1)', 'SELECT a FROM wide', 'wide WHERE v = 7');
 CALL try('UPDATE wide SET v = v + 1 WHERE a = ANY ($1) AND 10 / (a - 11) < 0 AND b % 2 = 0', 'SELECT b, a FROM wide', 'wide WHERE v > 7');
 CALL try('UPDATE wide w SET v = w.v + 1 FROM other o WHERE w.a = ANY ($1) AND o.id = w.a', 'SELECT a FROM wide', 'wide WHERE v > 7');
+-- nor for keys that are made of what cannot be hashed
+CREATE TYPE bits AS (b bit(8), n integer);
+CREATE TABLE compound (id bits PRIMARY KEY, v integer NOT NULL DEFAULT 0);
+INSERT INTO compound SELECT (g::bit(8), g)::bits FROM generate_series(1, 10) g;
+CALL try('UPDATE compound SET v = v + 1 WHERE id = ANY ($1)', 'SELECT id FROM compound', 'compound WHERE v = 1');
+CREATE TYPE bitsrange AS RANGE (subtype = varbit);
+CREATE TABLE ranges (id bitsrange PRIMARY KEY, v integer NOT NULL DEFAULT 0);
+INSERT INTO ranges SELECT bitsrange(g::bit(8)::varbit, NULL) FROM generate_series(1, 10) g;
+CALL try('UPDATE ranges SET v = v + 1 WHERE id = ANY ($1)', 'SELECT id FROM ranges', 'ranges WHERE v = 1');
 CALL try('DELETE FROM wide WHERE a = ANY ($1)', 'SELECT a FROM wide', 'wide');
 RESET enable_seqscan;
 

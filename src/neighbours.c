@@ -28,6 +28,7 @@
 #include "nodes/plannodes.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "neighbours.h"
 
@@ -56,6 +57,7 @@ static bool is_on_index(const IndexConditions *conditions,
 						const Search *search);
 static ScalarArrayOpExpr *array_condition(List *conditions,
 										  const SiterNeighbours *neighbours);
+static Oid	hash_function_of(ScalarArrayOpExpr *condition);
 static List *range_conditions(const SiterNeighbours *neighbours, Var *var);
 static Expr *compare(const SiterNeighbours *neighbours, Var *var,
 					 StrategyNumber strategy, int param);
@@ -145,8 +147,7 @@ change_scan(IndexConditions *conditions, Search *search)
 	ScalarArrayOpExpr *by_row;
 	Var		   *index_var;
 	Var		   *row_var;
-	Oid			left;
-	Oid			right;
+	Oid			hash_function;
 
 	if (was_changed(*conditions->index_form, neighbours))
 		return true;
@@ -158,13 +159,14 @@ change_scan(IndexConditions *conditions, Search *search)
 		return false;
 	index_var = linitial_node(Var, by_index->args);
 	row_var = linitial_node(Var, by_row->args);
+	hash_function = hash_function_of(by_row);
 	if (index_var->varattno != 1 || row_var->varattno != neighbours->attno ||
-		!get_op_hash_functions(by_row->opno, &left, &right) || left != right)
+		!OidIsValid(hash_function))
 		return false;
 
 	/* before conditions of the statement's own, as it was in the index */
 	by_row = copyObject(by_row);
-	by_row->hashfuncid = left;
+	by_row->hashfuncid = hash_function;
 	plan->qual = lcons(by_row, plan->qual);
 	*conditions->index_form = range_conditions(neighbours, index_var);
 	*conditions->row_form = range_conditions(neighbours, row_var);
@@ -223,6 +225,25 @@ array_condition(List *conditions, const SiterNeighbours *neighbours)
 		param->paramid != neighbours->array)
 		return NULL;
 	return condition;
+}
+
+/*
+ * What hashes both of its sides; InvalidOid: nothing.  For rows and ranges the
+ * operator names a function that fails where what they are made of has none;
+ * the type cache knows.
+ */
+static Oid
+hash_function_of(ScalarArrayOpExpr *condition)
+{
+	TypeCacheEntry *type = lookup_type_cache(exprType(linitial(condition->args)),
+											 TYPECACHE_HASH_PROC);
+	Oid			left;
+	Oid			right;
+
+	if (!get_op_hash_functions(condition->opno, &left, &right) ||
+		left != right || left != type->hash_proc)
+		return InvalidOid;
+	return left;
 }
 
 static List *
