@@ -105,6 +105,16 @@ CREATE TYPE bitsrange AS RANGE (subtype = varbit);
 CREATE TABLE ranges (id bitsrange PRIMARY KEY, v integer NOT NULL DEFAULT 0);
 INSERT INTO ranges SELECT bitsrange(g::bit(8)::varbit, NULL) FROM generate_series(1, 10) g;
 CALL try('UPDATE ranges SET v = v + 1 WHERE id = ANY ($1)', 'SELECT id FROM ranges', 'ranges WHERE v = 1');
+-- nor is that plan forced on a statement with another use for its arrays, which
+-- may need a plan that knows them
+CREATE SEQUENCE calls;
+CREATE FUNCTION elements(integer[]) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM nextval('calls');
+	RETURN cardinality($1);
+END $$;
+CALL try('UPDATE wide SET v = v + elements($1) WHERE a = ANY ($1)', 'SELECT a FROM wide', 'wide WHERE v > 7');
+SELECT last_value AS one_for_each_batch FROM calls;
 CALL try('DELETE FROM wide WHERE a = ANY ($1)', 'SELECT a FROM wide', 'wide');
 RESET enable_seqscan;
 

@@ -36,7 +36,7 @@ typedef struct Search
 {
 	const SiterNeighbours *neighbours;
 	PlannedStmt *stmt;
-	bool		found;
+	int			nscans;
 } Search;
 
 /* Where an index scan, or one that makes a bitmap, has its conditions */
@@ -77,7 +77,7 @@ siter_neighbours_make(const SiterKeyColumn *column, int first)
 	return neighbours;
 }
 
-bool
+int
 siter_neighbours_apply(const SiterNeighbours *neighbours, CachedPlan *cplan)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(cplan->context);
@@ -91,7 +91,7 @@ siter_neighbours_apply(const SiterNeighbours *neighbours, CachedPlan *cplan)
 			look_at(search.stmt->planTree, &search);
 	}
 	MemoryContextSwitchTo(oldcontext);
-	return search.found;
+	return search.nscans;
 }
 
 static void
@@ -104,7 +104,7 @@ look_at(Plan *plan, Search *search)
 	if (find_conditions(plan, &conditions))
 	{
 		if (change_scan(&conditions, search))
-			search->found = true;
+			search->nscans++;
 		return;
 	}
 	look_at(outerPlan(plan), search);

@@ -33,9 +33,9 @@ extern SiterNeighbours *siter_neighbours_make(const SiterKeyColumn *column,
 /*
  * Have index scans of a generic plan that look up each element of the array
  * read from the first to the last instead, and see which rows are in the
- * array.  Whether the plan has such a scan; it may have been changed before.
+ * array.  How many such scans the plan has; it may have been changed before.
  */
-extern bool siter_neighbours_apply(const SiterNeighbours *neighbours,
+extern int	siter_neighbours_apply(const SiterNeighbours *neighbours,
 								   CachedPlan *cplan);
 
 #endif							/* SITER_NEIGHBOURS_H */

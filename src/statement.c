@@ -182,6 +182,7 @@ release_plan(void *arg)
 static void
 set_up_parser(ParseState *pstate, void *arg)
 {
+	((SiterStatement *) arg)->nuses = 0;
 	pstate->p_ref_hook_state = arg;
 	pstate->p_paramref_hook = resolve_param;
 }
@@ -209,6 +210,7 @@ resolve_param(ParseState *pstate, ParamRef *pref)
 				 errhint("Cast the column in the source, or use a batch function of one array of rows."),
 				 parser_errposition(pstate, pref->location)));
 	statement->used[pref->number - 1] = true;
+	statement->nuses++;
 
 	param = makeNode(Param);
 	param->paramkind = PARAM_EXTERN;
@@ -240,13 +242,15 @@ generic_plan(SiterStatement *statement)
 						  NULL, CurrentResourceOwner, NULL);
 	if (statement->neighbours != NULL)
 		statement->by_range = siter_neighbours_apply(statement->neighbours,
-													 cplan);
+													 cplan) == statement->nuses;
 	return cplan;
 }
 
 /*
  * A range is read by the generic plan, which is the one that was changed for
- * that.  The plan cache may have made another since the last batch.
+ * that.  The plan cache may have made another since the last batch.  What else
+ * a statement does with arrays can take far longer in a plan that knows none
+ * of them, see above, so then the choice is left to the plan cache.
  */
 static void
 choose_plan(SiterStatement *statement)

@@ -29,8 +29,10 @@ typedef struct SiterStatement
 	const SiterStatementParam *params;
 	const char *params_hint;	/* what there is, for those who use more */
 	bool	   *used;			/* is params[i] used at all? */
+	int			nuses;			/* how often it has one of them */
 	SiterNeighbours *neighbours;	/* of an array among them, or NULL */
-	bool		by_range;		/* they are read so, by the generic plan */
+	bool		by_range;		/* the generic plan reads them so, and has no
+								 * other use for a parameter */
 	MemoryContextCallback release;
 } SiterStatement;
 
