@@ -278,7 +278,9 @@ SELECT query || ': ' || left(pg_temp.error_of(format('SELECT streamiter.iterator
 FROM unnest(ARRAY['', '  -- nothing', 'SELECT 1; SELECT 2', 'DELETE FROM iterator_row',
 	'CREATE TABLE x ()', 'SELECT 1 INTO x', 'SELEC 1', 'SELECT $1', 'BEGIN',
 	'WITH d AS (DELETE FROM iterator_row RETURNING id) TABLE d',
-	'SELECT id FROM iterator_row FOR UPDATE', 'EXPLAIN SELECT 1']) WITH ORDINALITY q (query, n)
+	'SELECT id FROM iterator_row FOR UPDATE',
+	'SELECT id FROM (SELECT id FROM iterator_row FOR SHARE) s',
+	'WITH l AS (SELECT id FROM iterator_row FOR UPDATE) SELECT 1', 'EXPLAIN SELECT 1']) WITH ORDINALITY q (query, n)
 ORDER BY n;
 SELECT left(pg_temp.error_of($$SELECT streamiter.iterator('SELECT 1', args => ROW(1))$$), 5);
 SELECT count(*) FROM pg_cursors WHERE name LIKE 'streamiter%';

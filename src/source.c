@@ -24,6 +24,7 @@ static void check_uses_args(CachedPlanSource *plansource,
 							const SiterArgs *args);
 static const char *args_hint(const SiterArgs *args);
 static void hint_at_args(void *arg);
+static bool row_locks_walker(Node *node, void *context);
 static void refuse_row_locks(void);
 
 SiterArgs
@@ -150,8 +151,20 @@ check_reads_only(CachedPlanSource *plansource)
 				(errcode(ERRCODE_INVALID_CURSOR_DEFINITION),
 				 errmsg("cannot walk a query with data-modifying statements in WITH"),
 				 errhint("What is to be done with each row goes into the callback.")));
-	if (query->rowMarks != NIL)
+	if (row_locks_walker((Node *) query, NULL))
 		refuse_row_locks();
+}
+
+/* Are rows locked, at whatever level of the query? */
+static bool
+row_locks_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return ((Query *) node)->rowMarks != NIL ||
+			query_tree_walker((Query *) node, row_locks_walker, context, 0);
+	return expression_tree_walker(node, row_locks_walker, context);
 }
 
 static void

@@ -47,8 +47,8 @@ extern SiterSource *siter_source_prepare(const char *query,
 										 int cursor_options);
 
 /*
- * The same question to the plan, which has looked into views and sub-selects:
- * 42P11 if it locks rows.
+ * The same question to the plan, which has looked into functions too: 42P11 if
+ * it locks rows.
  */
 extern void siter_source_check_plan(const PlannedStmt *plan);
 
