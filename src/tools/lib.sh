@@ -192,6 +192,10 @@ build_and_install_native() {
 		pg_make "$NATIVE" install
 }
 
+# What a server's log tells of what a transaction forgot to give back
+leaks="WARNING:  (.* leak: |resource was not closed|problem in |snapshot .* still active"
+leaks+="|.*non-empty SPI stack|you don't own a lock)|did not account for all active snapshots"
+
 # The control file's version, and what it is for those who want three numbers
 control_version() { sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" "$TOP/streamiter.control"; }
 package_version() {

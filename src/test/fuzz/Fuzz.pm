@@ -12,12 +12,13 @@ use Session;
 use Time::HiRes qw(time);
 
 our @EXPORT = qw($db pick between chance problem tell ask renew worker nap
-  interrupted check_left wait_for_gone %count literal);
+  must interrupted check_left wait_for_gone %count literal);
 
 our $db;						# looks on, as superuser
 our %count;						# for the closing line
 our (@story, @problems);		# of this case
 my ($node, $worker, $age, $contexts, $last_pid);
+my $interrupted;				# how, of the last statement
 
 # The server, for Session
 sub connect_to
@@ -85,16 +86,18 @@ sub worker
 
 sub renew { undef $worker; return; }
 
-# What the session that works says to a statement
+# What the session that works says to a statement; interrupted => how, if it was
 sub tell
 {
 	my ($sql, $meanwhile) = @_;
 	my $session = worker();
 
 	push @story, "$sql;";
+	$interrupted = '';
 	$session->send($sql);
 	$meanwhile->($session) if $meanwhile;
 	my $outcome = $session->finish;
+	$outcome->{interrupted} = $interrupted;
 	if ($outcome->{lost})
 	{
 		push @story, '-- connection lost';
@@ -104,8 +107,19 @@ sub tell
 	{
 		push @story, "-- $outcome->{error}{code}: $outcome->{error}{message}";
 		problem("internal error: $outcome->{error}{message}")
-		  if $outcome->{error}{code} =~ /^XX/ && $sql =~ /streamiter/;
+		  if $outcome->{error}{code} =~ /^XX/ && $sql !~ /^(?:SELECT expect\(|PREPARE )/;
 	}
+	return $outcome;
+}
+
+# The same, of what has no reason to fail, but that the session was terminated just
+# after the statement before
+sub must
+{
+	my $sql = shift;
+	my $outcome = &tell($sql);
+
+	problem("$outcome->{error}{message}: $sql") if $outcome->{error} && !$outcome->{lost};
 	return $outcome;
 }
 
@@ -124,6 +138,7 @@ sub interrupted
 		return if $session->done($delay);
 		push @story, sprintf '-- %s after %.1f ms', $how, 1000 * $delay;
 		$db->query("SELECT pg_${how}_backend(" . $session->pid . ')');
+		$interrupted = $how;
 		$count{$how}++;
 	};
 }

@@ -36,12 +36,7 @@ sub job_case
 	}
 
 	prepare();
-	# the last case may have gone down with the server
-	if (ask("SELECT count(*) FROM streamiter.jobs") != 0)
-	{
-		wait_for_gone();
-		tell("SELECT streamiter.drop_job('fuzz')");
-	}
+	drop_leftover();
 	my $outcome = tell(sprintf 'SELECT streamiter.create_job(%s)', join ', ',
 		"'fuzz'", literal($source), literal($callback), @settings);
 	if ($outcome->{error})
@@ -52,7 +47,16 @@ sub job_case
 	run_to_end();
 	check_end();
 	wait_for_gone();
-	tell("SELECT streamiter.drop_job('fuzz')");
+	must("SELECT streamiter.drop_job('fuzz')");
+	return;
+}
+
+# The last case may have gone down with the server
+sub drop_leftover
+{
+	return if ask("SELECT count(*) FROM streamiter.jobs") == 0;
+	wait_for_gone();
+	must("SELECT streamiter.drop_job('fuzz')");
 	return;
 }
 
@@ -62,8 +66,8 @@ sub prepare
 	my $modulus = pick(0, 0, 0, 2, 5, 20, 100);
 	my $salt = between(1, 1000);
 
-	tell("UPDATE $table SET n = 0, bad = false WHERE n <> 0 OR bad");
-	tell("UPDATE $table SET bad = true WHERE hashtext(k1::text || payload || '$salt') % $modulus = 0") if $modulus;
+	must("UPDATE $table SET n = 0, bad = false WHERE n <> 0 OR bad");
+	must("UPDATE $table SET bad = true WHERE hashtext(k1::text || payload || '$salt') % $modulus = 0") if $modulus;
 	return;
 }
 
@@ -115,9 +119,10 @@ sub run_once
 	if ($fate =~ /cancel|terminate/) { $meanwhile = interrupted($fate, pick(0.003, 0.01, 0.03, 0.1)); }
 	elsif ($fate eq 'pause') { $meanwhile = \&pause; }
 	elsif ($fate eq 'helper') { $meanwhile = \&terminate_helper; }
-	tell("SET statement_timeout = '" . between(1, 60) . "ms'") if $fate eq 'timeout';
+	must("SET statement_timeout = '" . between(1, 60) . "ms'") if $fate eq 'timeout';
 	my $outcome = tell($call, $meanwhile);
-	tell('RESET statement_timeout') if $fate eq 'timeout';
+	# which takes its time too
+	1 while $fate eq 'timeout' && tell('RESET statement_timeout')->{error};
 	wait_for_gone() if $outcome->{lost};
 
 	my $code = $outcome->{lost} ? 'lost' : $outcome->{error} ? $outcome->{error}{code} : '';
@@ -134,7 +139,7 @@ sub run_once
 	$right{UE001} = qr/^(failed|paused)$/ if $fate eq 'pause';
 	if (!$right{$code}) { problem("the run ended with $code: $outcome->{error}{message}"); }
 	elsif ($state !~ $right{$code}) { problem("after \"$code\" the state is $state, before it was $state_before" . ($begun ? '' : ', no run has begun')); }
-	problem("cancelled by nobody") if $code eq '57014' && $fate !~ /cancel|timeout/;
+	problem("cancelled by nobody") if $code eq '57014' && $fate ne 'timeout' && $outcome->{interrupted} ne 'cancel';
 	problem("terminated by nobody") if $code =~ /lost|57P01/ && $fate !~ /terminate|helper/;
 	problem("the state is $state without a budget or a pause")
 	  if $code eq '' && $state eq 'stopped' && !$budget && $fate ne 'pause';
@@ -198,8 +203,8 @@ sub check_between
 	if ($state eq 'failed')
 	{
 		# mend the rows, or allow more of them
-		if (chance(50)) { tell("UPDATE $table SET bad = false WHERE bad AND n = 0"); }
-		else { tell("SELECT streamiter.alter_job('fuzz', on_error => 'skip', max_skips => 100000)"); }
+		if (chance(50)) { must("UPDATE $table SET bad = false WHERE bad AND n = 0"); }
+		else { must("SELECT streamiter.alter_job('fuzz', on_error => 'skip', max_skips => 100000)"); }
 	}
 	if ($state eq 'paused')
 	{

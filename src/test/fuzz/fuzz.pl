@@ -8,6 +8,8 @@ use warnings;
 use FindBin;
 use Fuzz;
 use Jobs;
+use QueryJobs;
+use Refusals;
 use Time::HiRes qw(time);
 use Walks;
 
@@ -64,7 +66,7 @@ sub read_queries
 	s/(tablesample \w+ \([^)]*\))/$1 repeatable (1)/g for @all;
 	my $writes = qr/^\s*(?:insert|update|delete|merge)\b|\bfor (?:no key )?(?:update|share)\b/i;
 	@Walks::queries = grep { !/$writes/ && /^\s*(?:select|with)\b/i } @all;
-	@Walks::writing = grep { /$writes/ } @all;
+	@Refusals::writing = grep { /$writes/ } @all;
 	return;
 }
 
@@ -79,12 +81,13 @@ sub do_case
 	}
 	srand(($seed * 7919 + $number) % 2**31);
 	@Fuzz::story = @Fuzz::problems = ();
-	my $kind = pick(('walk') x 9, ('iterator') x 4, ('job') x 3, 'refuse');
+	my $kind = pick(('walk') x 9, ('iterator') x 4, ('job') x 3, ('query_job') x 2, ('refuse') x 2);
 	my $done = eval {
 		if ($kind eq 'walk') { Walks::walk_case(); }
 		elsif ($kind eq 'iterator') { Walks::iterator_case(); }
 		elsif ($kind eq 'job') { Jobs::job_case(); }
-		else { Walks::refuse_case(); }
+		elsif ($kind eq 'query_job') { QueryJobs::job_case(); }
+		else { Refusals::refuse_case(); }
 		check_left();
 		1;
 	};
@@ -152,9 +155,10 @@ if ($files != 0)
 my $n = sub { return join ', ', map { sprintf '%s %d', $_->[1], $count{ $_->[0] } // 0 } @_; };
 my $cases = $number - ($only // 0);
 printf "%d cases (%s; %s), %s; %s: %d passed, %d failed\n", $cases,
-  $n->([ walk => 'walks' ], [ iterator => 'iterators' ], [ job => 'jobs' ], [ refuse => 'refused' ]),
+  $n->([ walk => 'walks' ], [ iterator => 'iterators' ], [ job => 'jobs' ], [ query_job => 'jobs of queries' ],
+	[ refuse => 'refused' ]),
   $n->([ runs => 'runs' ]),
   $n->([ rows => 'rows' ], [ errors => 'errors' ], [ cancel => 'cancelled' ], [ terminate => 'terminated' ],
-	[ helper => 'workers terminated' ], [ pause => 'paused' ], [ discarded => 'not deterministic' ]),
+	[ helper => 'workers terminated' ], [ pause => 'paused' ], [ refused_jobs => 'jobs of queries refused' ], [ discarded => 'not deterministic' ]),
   "SEED=$seed", $cases - $failed, $failed;
 exit($failed ? 1 : 0);
