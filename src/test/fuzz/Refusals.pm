@@ -28,7 +28,7 @@ my %own = (
 # What create_job refuses of a source that is a query, by SQLSTATE
 my %of_job = (
 	'0A000' => qr/^(?:the source of a job cannot (?:have|depend on) |cannot walk |key column .* (?:depends on|has a nondet))/,
-	'22023' => qr/^(?:the source has no key|table .* has no primary key|key .* (?:is not unique|may be null)|no index of table )/,
+	'22023' => qr/^(?:the source has no key|table .* has no primary key|key column .* is named twice$|key .* (?:is not unique|may be null)|no index of table )/,
 	'42702' => qr/^key column .* is ambiguous$/,
 	'42703' => qr/^key column .* is not in the source$/,
 	'42883' => qr/^key column .* has no order$/,
