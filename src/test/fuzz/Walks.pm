@@ -220,7 +220,8 @@ sub do_walk
 
 	my @codes = ('');
 	@codes = ('UE001') if $bad > ($walk->{skip} ? $walk->{max_skips} : 0);
-	@codes = ($source->{error}, $bad ? 'UE001' : ()) if $source->{error} ne '';
+	# of a query that fails nobody knows which rows come before that
+	@codes = ($source->{error}, $walk->{modulus} ? 'UE001' : ()) if $source->{error} ne '';
 	@codes = ('22023') if $walk->{chunk} ne 'NULL' && $walk->{chunk} < 1;
 	if (!judge($outcome, @codes))
 	{
