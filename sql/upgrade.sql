@@ -28,9 +28,10 @@ SELECT type, identity FROM object ORDER BY type COLLATE "C", identity COLLATE "C
 CREATE TABLE updated (version text, LIKE fresh);
 DO $$
 DECLARE
+	released text[] := '{1.0}';
 	version text;
 BEGIN
-	FOR version IN SELECT v.version FROM pg_available_extension_versions v WHERE name = 'streamiter' LOOP
+	FOREACH version IN ARRAY released LOOP
 		DROP EXTENSION streamiter;
 		EXECUTE format('CREATE EXTENSION streamiter VERSION %L', version);
 		PERFORM rows FROM streamiter.for_each('SELECT ''works''', 'length(text)');
