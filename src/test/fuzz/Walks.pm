@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 
 our @queries;					# sqlsmith's
 
-my %callbacks = (
+our %callbacks = (
 	text => [ 'note_plpgsql(text)', 'note_sql(text)', 'note_expression(text)', 'note_strict(text)',
 		'note_walk(text)', 'note batch', 'note statement' ],
 	failing => [ 'good_plpgsql(text)', 'good_expression(text)', 'good batch', 'good statement' ],
