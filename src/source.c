@@ -30,7 +30,7 @@ static void refuse_row_locks(void);
 SiterArgs
 siter_args_from_record(HeapTupleHeader record)
 {
-	SiterArgs	args;
+	SiterArgs	args = {0};
 	TupleDesc	tupdesc;
 	HeapTupleData tuple;
 	bool	   *isnull;

@@ -182,6 +182,11 @@ stop_cluster() {
 	run_quietly "$BINDIR/pg_ctl" stop -s -w -m fast -D "$WORK/$1"
 }
 
+# The flag, of compilers that have it, that fills what a function does not initialize:
+# else it may be zero for years, by luck
+poison=-ftrivial-auto-var-init=pattern
+cc $poison -x c -fsyntax-only /dev/null 2>/dev/null || poison=
+
 # build_and_install_native [FLAG...]: the second extension, in a folder from which
 # it sees no header but the installed one
 build_and_install_native() {
