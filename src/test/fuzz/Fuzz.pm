@@ -98,6 +98,8 @@ sub tell
 	$meanwhile->($session) if $meanwhile;
 	my $outcome = $session->finish;
 	$outcome->{interrupted} = $interrupted;
+	# sooner or later: it may have come to the end of its statement first
+	$outcome->{lost} = 1 if $interrupted eq 'terminate';
 	if ($outcome->{lost})
 	{
 		push @story, '-- connection lost';
