@@ -7,7 +7,9 @@
  * does nothing but wait, so that it holds no snapshot and keeps no vacuum
  * from its work; between two of them the job's row is read, in which other
  * sessions ask for a pause or change settings.  Replicas and the throttle
- * query are looked at only when nothing else would make us wait.
+ * query are looked at only when nothing else would make us wait.  A query that
+ * does not answer is a wait too, and cut into slices like any other: it is
+ * cancelled and asked again.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,6 +35,9 @@
 /* A shorter wait is not worth showing in pg_stat_activity */
 #define MIN_SHOWN SITER_MS(100)
 
+/* Before a throttle query that took too long is asked again */
+#define REST_AFTER_CUT_OFF SITER_MS(100)
+
 /* Between attempts to ask a throttle query that fails: this, twice this ... */
 #define MIN_ASK_AGAIN SITER_MS(500)
 #define MAX_ASK_AGAIN SITER_MS(60000)
@@ -53,8 +58,11 @@ static uint32 wait_event(SiterThrottleReason reason);
 static ErrorData *check_server(SiterRunner *runner);
 static void look_at_job(SiterRunner *runner);
 static void look_at_server(SiterRunner *runner);
+static bool query_says_wait(SiterRunner *runner);
 static bool replicas_lag(SiterRunner *runner);
 static void warn_of_replicas(SiterRunner *runner, const SiterReplica *slowest);
+static bool was_cut_off(SiterRunner *runner, ErrorData *error,
+						SiterTime began);
 static ErrorData *after_failed_ask(SiterRunner *runner, ErrorData *error);
 static bool may_ask_again(SiterRunner *runner, const ErrorData *error);
 static void show(SiterRunner *runner, SiterThrottleReason reason);
@@ -184,12 +192,19 @@ static ErrorData *
 check_server(SiterRunner *runner)
 {
 	SiterPacer *pacer = &runner->pacer;
+	SiterTime	began = siter_clock->now();
 	ErrorData  *error;
 
 	pacer->asking = false;
 	error = siter_runner_transact(runner, look_at_server, SITER_SNAPSHOT_ANY);
 	if (error != NULL && pacer->asking)
+	{
+		if (was_cut_off(runner, error, began))
+			return NULL;
+		pacer->cut_off_since = 0;
 		return after_failed_ask(runner, error);
+	}
+	pacer->cut_off_since = 0;
 	pacer->failed_asks = 0;
 	return error;
 }
@@ -207,7 +222,6 @@ look_at_server(SiterRunner *runner)
 	SiterJob   *job;
 	bool		lagging = false;
 	bool		must_wait = false;
-	int			nestlevel;
 
 	siter_attempt_refresh(runner);
 	job = runner->job;
@@ -219,19 +233,33 @@ look_at_server(SiterRunner *runner)
 
 	/* while replicas lag its answer would change nothing */
 	if (job->pace.throttle_query != NULL && !lagging)
-	{
-		nestlevel = siter_job_enter_settings(job);
-		pacer->asking = true;
-		siter_batch_timer_start(SITER_THROTTLE_QUERY_TIMEOUT_MS,
-								_("throttle_query took longer than 5 s"));
-		must_wait = siter_throttle_query_ask(job->pace.throttle_query);
-		pacer->asking = false;
-		AtEOXact_GUC(true, nestlevel);
-		if (must_wait)
-			strlcpy(pacer->detail, "it says so", sizeof(pacer->detail));
-	}
+		must_wait = query_says_wait(runner);
 	siter_throttle_checked(&pacer->throttle, siter_clock->now(),
 						   lagging, must_wait);
+}
+
+/* Whoever looks while it is asked has to see what we wait for */
+static bool
+query_says_wait(SiterRunner *runner)
+{
+	SiterPacer *pacer = &runner->pacer;
+	int			nestlevel = siter_job_enter_settings(runner->job);
+	bool		wait;
+
+	pacer->asking = true;
+	if (current_reason != SITER_THROTTLE_QUERY)
+	{
+		strlcpy(pacer->detail, "no answer yet", sizeof(pacer->detail));
+		show(runner, SITER_THROTTLE_QUERY);
+	}
+	siter_batch_timer_start(SITER_THROTTLE_QUERY_TIMEOUT_MS,
+							_("throttle_query took longer than 500 ms"));
+	wait = siter_throttle_query_ask(runner->job->pace.throttle_query);
+	pacer->asking = false;
+	AtEOXact_GUC(true, nestlevel);
+	if (wait)
+		strlcpy(pacer->detail, "it says so", sizeof(pacer->detail));
+	return wait;
 }
 
 static bool
@@ -272,6 +300,33 @@ warn_of_replicas(SiterRunner *runner, const SiterReplica *slowest)
 				(errmsg("job \"%s\" waits for replica \"%s\", which is not connected",
 						runner->job->name, slowest->name),
 				 errhint("If it is not to come back, drop its replication slot if it has one, or unset max_replica_lag and set it again in the next run.")));
+}
+
+/*
+ * True if the query took too long, but not yet for too long.  It is asked
+ * again, with a look at the job before.
+ */
+static bool
+was_cut_off(SiterRunner *runner, ErrorData *error, SiterTime began)
+{
+	SiterPacer *pacer = &runner->pacer;
+	SiterTime	now = siter_clock->now();
+
+	if (error->sqlerrcode != SITER_ERRCODE_TIMEOUT)
+		return false;
+	siter_team_add_wait(runner->team, SITER_THROTTLE_QUERY, now - began);
+	if (pacer->cut_off_since == 0)
+		pacer->cut_off_since = began;
+	if (now - pacer->cut_off_since >=
+		SITER_MS(SITER_THROTTLE_QUERY_PATIENCE_MS))
+	{
+		error->detail = MemoryContextStrdup(runner->context,
+											_("It was asked again and again for 5 s."));
+		return false;
+	}
+	FreeErrorData(error);
+	siter_throttle_ask_again(&pacer->throttle, now + REST_AFTER_CUT_OFF);
+	return true;
 }
 
 /*

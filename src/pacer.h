@@ -29,6 +29,7 @@ typedef struct SiterPacer
 	char		detail[256];	/* "replica x is ... behind" */
 
 	bool		asking;			/* the throttle query */
+	SiterTime	cut_off_since;	/* asked again, since it took too long; 0 */
 	int			failed_asks;	/* in a row */
 	bool		warned;			/* of replicas that are not there */
 } SiterPacer;

@@ -547,11 +547,14 @@ SELECT pg_catalog.pg_extension_config_dump('streamiter.skipped_row_id_seq', '');
 --					the run, or its replication slot has been used
 --	throttle_query	a SELECT of one boolean, asked at most twice a second by
 --					each process: true means wait.  Runs as the job's owner,
---					read-only, for at most 5 seconds.  When it fails, or says
---					NULL or nothing, that is a wait too, with a WARNING and the
---					error as its reason, until it has failed max_retries times
---					in a row after ever longer waits: then the run ends with its
---					error.  It does at once where asking again would not help:
+--					read-only.  After 500 ms without an answer it is cancelled,
+--					so that a pause is noticed, and asked again; it has failed
+--					(25P04) when that has gone on for 5 seconds.  When it fails,
+--					or says NULL or nothing, that is a wait too, with a WARNING
+--					and the error as its reason, until it has failed max_retries
+--					times in a row after ever longer waits: then the run ends
+--					with its error.  It does at once where asking again would
+--					not help:
 --					SQLSTATE classes 0A, 21, 22, 39, 3D, 3F, 42, and those that
 --					on_error never skips
 --

@@ -8,8 +8,14 @@
 #ifndef SITER_THROTTLE_QUERY_H
 #define SITER_THROTTLE_QUERY_H
 
-/* It may take so long */
-#define SITER_THROTTLE_QUERY_TIMEOUT_MS 5000
+/*
+ * It may take so long: while it is asked nobody looks whether the job is to be
+ * paused or cancelled.
+ */
+#define SITER_THROTTLE_QUERY_TIMEOUT_MS 500
+
+/* What takes longer is asked again for so long before that is an error */
+#define SITER_THROTTLE_QUERY_PATIENCE_MS 5000
 
 /*
  * Both need SPI connected, and the settings of the job in place.

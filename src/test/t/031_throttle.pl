@@ -345,6 +345,64 @@ $db->query('INSERT INTO flag VALUES (false)');
 ended(qr/finished/, 'and when it answers, the job goes on');
 all_once('no_row');
 
+# one that hangs is a wait with its reason, too, and others need not wait for it
+$db->query(q{CREATE FUNCTION slow_flag() RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN
+		IF (SELECT up FROM flag) THEN PERFORM pg_sleep(3600); END IF;
+		RETURN false;
+	END $$});
+$db->query('UPDATE flag SET up = true');
+create_job('hangs', q{throttle_query => 'SELECT slow_flag()', max_retries => 1000});
+
+# while it is asked for the first time: later its time limit would be shown
+sub wait_for_hanging
+{
+	$db->poll(q{SELECT count(*) = 1 FROM streamiter.progress p JOIN pg_stat_activity a USING (pid)
+		WHERE p.name = 'hangs' AND a.wait_event = 'PgSleep'
+		AND p.wait_reason = 'throttle_query (no answer yet)'});
+	return;
+}
+
+for ([ 'pause', qr/paused/, 'resume' ], [ 'cancel', qr/cancelled/, 'reset' ])
+{
+	my ($request, $outcome, $undo) = @$_;
+	my $said;
+
+	# before it has hung for so long that it counts as failed; again, as the machine
+	# may have had no time for us
+	for (1 .. 10)
+	{
+		start('hangs');
+		wait_for_hanging();
+		$db->query("SELECT streamiter.$request('hangs')");
+		$runner->finish;
+		$said = $runner->notices;
+		$db->query("SELECT streamiter.$undo('hangs')");
+		last if $said !~ /does not answer/;
+	}
+	like($said, $outcome, "$request while throttle_query hangs");
+	unlike($said, qr/does not answer/, '... is not kept waiting until it fails');
+}
+
+start('hangs');
+wait_for_hanging();
+$db->query('SELECT pg_cancel_backend(' . $runner->pid . ')');
+ended(qr/57014/, 'pg_cancel_backend while throttle_query hangs');
+start('hangs', ", max_duration => '600 ms'");
+ended(qr/stopped/, 'max_duration while throttle_query hangs');
+is(last_run('hangs', "wait_time ? 'throttle_query'"), 't', 'the run knows what it waited for');
+
+alter_job('hangs', 'max_retries => 0');
+start('hangs');
+ended(qr/25P04: throttle_query took longer than 500 ms/, 'it hangs for good: an error');
+is(last_run('hangs', "ended - started >= '5 s'"), 't', '... after having been asked for a while');
+is(last_run('hangs', 'detail'), 'It was asked again and again for 5 s.', '... which it tells');
+start('hangs');
+wait_for_hanging();
+$db->query('UPDATE flag SET up = false');
+ended(qr/finished/, 'it answers: the job goes on');
+all_once('hangs');
+
 $db->query('CREATE SEQUENCE s');
 create_job('writes', q{throttle_query => 'SELECT nextval(''s'') < 0'});
 start('writes');
