@@ -82,6 +82,7 @@ SELECT streamiter.pause('states');
 SELECT streamiter.cancel('states');
 SELECT streamiter.cancel('states');
 SELECT streamiter.pause('states');
+SELECT streamiter.resume('states');
 CALL streamiter.run('states');
 SELECT streamiter.retry_skipped('states');
 SELECT streamiter.reset('states');

@@ -345,6 +345,9 @@ streamiter_resume(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	job = siter_job_get_for_change(name);
+	if (job->cancel_requested)
+		refuse_state(job, "resume", SITER_JOB_CANCELLED,
+					 _("streamiter.reset() lets it start over."));
 	if (!job->pause_requested)
 		refuse_state(job, "resume", siter_job_state(job->id),
 					 _("Only a job that was paused can be resumed; CALL streamiter.run() goes on with any that has not finished."));
