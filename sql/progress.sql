@@ -73,6 +73,37 @@ SELECT * FROM shown;
 CALL streamiter.run('far');
 SELECT * FROM shown;
 
+-- rows that are tried again, while that goes on and when it fails: all others are done
+CREATE TABLE seen (percent float8, state text);
+CREATE FUNCTION fail_or_look(id integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF id % 40 = 7 AND current_setting('progress_test.fail', true) = 'on' THEN
+		RAISE 'bad row %', id;
+	END IF;
+	INSERT INTO seen SELECT percent, state FROM streamiter.progress WHERE name = 'again';
+END $$;
+SELECT streamiter.create_job('again', 'SELECT id FROM item WHERE id <= 100',
+	'fail_or_look(integer)', chunk_size => 10, on_error => 'skip');
+CREATE VIEW again AS
+SELECT state, rows, skipped, percent, bar FROM streamiter.progress WHERE name = 'again';
+SET progress_test.fail = on;
+CALL streamiter.run('again');
+SELECT * FROM again;
+SELECT max(percent) < 100 AS below FROM seen;
+SELECT streamiter.retry_skipped('again');
+SELECT * FROM again;
+RESET progress_test.fail;
+TRUNCATE seen;
+CALL streamiter.run('again', max_rows => 1);
+SELECT outcome FROM streamiter.runs WHERE name = 'again' ORDER BY run DESC LIMIT 1;
+SELECT * FROM again;
+CALL streamiter.run('again');
+SELECT * FROM again;
+SELECT * FROM seen;
+SELECT streamiter.reset('again');
+SELECT * FROM again;
+SELECT streamiter.drop_job('again');
+
 -- an estimate far too low, then a total that is exact
 DELETE FROM item WHERE id <= 8000;
 VACUUM ANALYZE item;

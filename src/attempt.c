@@ -51,6 +51,8 @@ static void call(SiterRunner *runner, SiterWalk *walk, StreamIterBatch *batch,
 static void fire_deferred_triggers(void);
 static void check_role(SiterRunner *runner);
 static void save_position(SiterRunner *runner);
+static void save_counters(SiterRunner *runner);
+static void count_spent(SiterRunner *runner);
 static bool narrow_to_bad_row(SiterRunner *runner, SiterRange *range);
 static Datum bad_row_as_jsonb(SiterRunner *runner);
 
@@ -388,14 +390,33 @@ save_position(SiterRunner *runner)
 												  attempt->position);
 	}
 
-	attempt->count.retries = runner->retries;
-	attempt->count.wal_bytes = pgWalUsage.wal_bytes - runner->wal_counted;
+	count_spent(runner);
 	if (!siter_ledger_checkpoint(runner->job, &runner->run, runner->slice,
 								 runner->position_text,
 								 attempt->position_text,
 								 attempt->done, &attempt->count,
 								 siter_job_progress_rate(runner)))
 		siter_attempt_refuse_moved(runner);
+}
+
+/* The same for a row tried again, which moves no position */
+static void
+save_counters(SiterRunner *runner)
+{
+	count_spent(runner);
+	if (!siter_ledger_count(runner->job, &runner->run,
+							&runner->attempt.count))
+		siter_attempt_refuse_moved(runner);
+}
+
+/* Failed attempts since the last commit included */
+static void
+count_spent(SiterRunner *runner)
+{
+	SiterCounters *count = &runner->attempt.count;
+
+	count->retries = runner->retries;
+	count->wal_bytes = pgWalUsage.wal_bytes - runner->wal_counted;
 }
 
 void
@@ -452,8 +473,9 @@ siter_attempt_retry(SiterRunner *runner)
 		if (runner->callback.range != NULL)
 		{
 			attempt->phase = SITER_PHASE_CALL;
-			(void) siter_range_statement_execute(runner->callback.range,
-												 range.upper, range.upper);
+			attempt->count.affected =
+				siter_range_statement_execute(runner->callback.range,
+											  range.upper, range.upper);
 		}
 		else
 		{
@@ -476,7 +498,9 @@ siter_attempt_retry(SiterRunner *runner)
 	}
 	attempt->phase = SITER_PHASE_SAVE;
 	check_role(runner);
-	siter_ledger_unskip(&runner->bad_row);
+	if (!siter_ledger_unskip(&runner->bad_row))
+		siter_attempt_refuse_moved(runner);
+	save_counters(runner);
 	siter_attempt_leave(runner, nestlevel);
 }
 
@@ -488,6 +512,7 @@ siter_attempt_skip_again(SiterRunner *runner)
 	if (!runner->bad_row_unreadable)
 		runner->bad_row.row_data = bad_row_as_jsonb(runner);
 	siter_ledger_skip_again(&runner->run, &runner->bad_row, runner->bad_error);
+	save_counters(runner);
 	siter_attempt_leave(runner, nestlevel);
 }
 

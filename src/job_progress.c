@@ -58,6 +58,7 @@ siter_job_progress_tell(SiterRunner *runner)
 	told_at = now;
 	line = siter_progress_line(runner->run.base_rows + rows,
 							   runner->run.total_rows,
+							   runner->run.rows_done,
 							   siter_meter_rate(meter, rows, now));
 
 	/*

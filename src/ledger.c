@@ -206,6 +206,20 @@ static SiterTableStatement checkpoint = {
 	INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, FLOAT8OID}
 };
 
+/* Each pass has a first slice; only sums are of use */
+static SiterTableStatement add_counters = {
+	"UPDATE streamiter.slice SET"
+	"  retries = retries OPERATOR(pg_catalog.+) $3,"
+	"  not_called = not_called OPERATOR(pg_catalog.+) $4,"
+	"  affected = affected OPERATOR(pg_catalog.+) $5,"
+	"  wal_bytes = wal_bytes OPERATOR(pg_catalog.+) $6,"
+	"  updated = pg_catalog.clock_timestamp()"
+	" WHERE job_id OPERATOR(pg_catalog.=) $1"
+	" AND slice OPERATOR(pg_catalog.=) 1"
+	" AND run_id OPERATOR(pg_catalog.=) $2",
+	6, {INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID}
+};
+
 static SiterTableStatement count_skipped = {
 	"SELECT pg_catalog.count(*) FROM streamiter.skipped_row"
 	" WHERE job_id OPERATOR(pg_catalog.=) $1",
@@ -496,6 +510,21 @@ siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 	return siter_table_execute(&checkpoint, values) == 1;
 }
 
+bool
+siter_ledger_count(const SiterJob *job, const SiterRun *run,
+				   const SiterCounters *count)
+{
+	SiterTableValue values[6];
+
+	values[0] = job_param(job);
+	values[1] = int64_param(run->id);
+	values[2] = int64_param(count->retries);
+	values[3] = int64_param(count->not_called);
+	values[4] = int64_param(count->affected);
+	values[5] = int64_param(count->wal_bytes);
+	return siter_table_execute(&add_counters, values) == 1;
+}
+
 int64
 siter_ledger_count_skipped(const SiterJob *job)
 {
@@ -555,12 +584,12 @@ siter_ledger_retries(const SiterJob *job)
 	return rows;
 }
 
-void
+bool
 siter_ledger_unskip(const SiterSkippedRow *row)
 {
 	SiterTableValue value = int64_param(row->id);
 
-	(void) siter_table_execute(&delete_skipped_row, &value);
+	return siter_table_execute(&delete_skipped_row, &value) == 1;
 }
 
 void

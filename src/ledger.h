@@ -32,6 +32,7 @@ typedef struct SiterRun
 	int32		pass;
 	bool		new_pass;		/* it still has to be started */
 	int64		base_rows;		/* done when it began */
+	bool		rows_done;		/* all were: it has others to try again */
 	int64		total_rows;		/* of the pass, an estimate; 0: not known */
 } SiterRun;
 
@@ -68,6 +69,13 @@ extern bool siter_ledger_checkpoint(const SiterJob *job, const SiterRun *run,
 									int32 slice, Datum from, Datum to,
 									bool done, const SiterCounters *count,
 									double row_rate);
+
+/*
+ * Count without moving a position: what was done for a row set aside, wherever
+ * that was.  False as above.
+ */
+extern bool siter_ledger_count(const SiterJob *job, const SiterRun *run,
+							   const SiterCounters *count);
 
 /* The highest number of a slice */
 extern int32 siter_ledger_last_slice(const SiterJob *job);
@@ -113,8 +121,8 @@ extern int64 siter_ledger_request_retries(const SiterJob *job);
 /* Those marked, of SiterSkippedRow * */
 extern List *siter_ledger_retries(const SiterJob *job);
 
-/* The row is done, or has failed once more */
-extern void siter_ledger_unskip(const SiterSkippedRow *row);
+/* The row is done, false if by somebody else; or it has failed once more */
+extern bool siter_ledger_unskip(const SiterSkippedRow *row);
 extern void siter_ledger_skip_again(const SiterRun *run,
 									const SiterSkippedRow *row,
 									const ErrorData *error);

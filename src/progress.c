@@ -268,7 +268,7 @@ show_activity(SiterProgress *progress)
 												  MyBEEntry->st_activity_raw);
 		progress->query_id = pgstat_get_my_query_id();
 	}
-	line = siter_progress_line(own->rows, own->total,
+	line = siter_progress_line(own->rows, own->total, false,
 							   siter_meter_rate(&own->meter, own->rows,
 												own->updated));
 	text = psprintf("%s: %s", line, progress->statement);

@@ -108,9 +108,9 @@ siter_progress_bar(double percent)
 }
 
 char *
-siter_progress_line(int64 rows, int64 total, double rate)
+siter_progress_line(int64 rows, int64 total, bool over, double rate)
 {
-	double		percent = siter_progress_percent(rows, total, false);
+	double		percent = siter_progress_percent(rows, total, over);
 	double		left = siter_progress_seconds_left(rows, total, rate);
 	char	   *line;
 
@@ -160,7 +160,7 @@ streamiter_progress_line(PG_FUNCTION_ARGS)
 	for (int i = 1; i < n; i++)
 		siter_meter_note(&meter, done[i], at_ms[i] * 1000);
 	PG_RETURN_TEXT_P(cstring_to_text(siter_progress_line(done[n - 1],
-														 PG_GETARG_INT64(2),
+														 PG_GETARG_INT64(2), false,
 														 siter_meter_rate(&meter, done[n - 1],
 																		  at_ms[n - 1] * 1000))));
 }

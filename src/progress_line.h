@@ -29,8 +29,9 @@ extern double siter_meter_rate(const SiterMeter *meter, int64 rows,
 							   TimestampTz now);
 
 /*
- * Between 0 and 100, and 100 only for what is over.  It never falls while rows
- * grow, though the total, an estimate, may turn out to be too low.
+ * Between 0 and 100, and 100 only where all rows are done, "over".  It never
+ * falls while rows grow, though the total, an estimate, may turn out to be too
+ * low.
  */
 extern double siter_progress_percent(int64 rows, int64 total, bool over);
 
@@ -42,6 +43,7 @@ extern double siter_progress_seconds_left(int64 rows, int64 total,
 extern char *siter_progress_bar(double percent);
 
 /* "25.0% [#####...............] 500 of about 2000 rows, 100 rows/s, 15 s left" */
-extern char *siter_progress_line(int64 rows, int64 total, double rate);
+extern char *siter_progress_line(int64 rows, int64 total, bool over,
+								 double rate);
 
 #endif							/* SITER_PROGRESS_LINE_H */

@@ -42,7 +42,7 @@ typedef struct Run
 	SiterRunner runner;			/* must be first */
 	SiterOutcome outcome;
 	int			nslices;		/* that are not done */
-	List	   *retries;		/* of SiterSkippedRow * */
+	List	   *retries;		/* of SiterSkippedRow *: to be tried again */
 	ErrorData  *error;			/* that ended it, if one did */
 	bool		helpers_gone;
 	bool		counts_affected;	/* its callback is a range statement */
@@ -81,7 +81,7 @@ static void take_settings(SiterRunner *runner);
 static void begin_run(SiterRunner *runner);
 static void wait_for_writers(SiterRunner *runner);
 static void load_work(SiterRunner *runner);
-static void count_slices(SiterRunner *runner);
+static void count_work(SiterRunner *runner);
 static void end_callback(SiterRunner *runner);
 static void end_run(SiterRunner *runner);
 static void complete_error(ErrorData *error);
@@ -386,8 +386,8 @@ work(Run *run)
 	/* the budget may just have sufficed */
 	if (error == NULL && run->outcome == SITER_OUTCOME_STOPPED)
 	{
-		error = siter_runner_transact(runner, count_slices, SITER_SNAPSHOT_ANY);
-		if (run->nslices == 0)
+		error = siter_runner_transact(runner, count_work, SITER_SNAPSHOT_ANY);
+		if (run->nslices == 0 && run->retries == NIL)
 			run->outcome = SITER_OUTCOME_NONE;
 	}
 	if (error == NULL && run->outcome == SITER_OUTCOME_NONE)
@@ -548,25 +548,23 @@ wait_for_writers(SiterRunner *runner)
 static void
 load_work(SiterRunner *runner)
 {
-	Run		   *run = (Run *) runner;
-	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
-
-	run->retries = siter_ledger_retries(runner->job);
-	MemoryContextSwitchTo(oldcontext);
-
 	runner->team->run = runner->run;
 	runner->team->last_slice = siter_ledger_last_slice(runner->job);
 	if (runner->team->nmembers > 1)
 		siter_slices_cut(runner);
-	count_slices(runner);
+	count_work(runner);
+	runner->run.rows_done = ((Run *) runner)->nslices == 0;
 }
 
 static void
-count_slices(SiterRunner *runner)
+count_work(SiterRunner *runner)
 {
 	Run		   *run = (Run *) runner;
+	MemoryContext oldcontext = MemoryContextSwitchTo(runner->context);
 
 	run->nslices = list_length(siter_ledger_slices(runner->job));
+	run->retries = siter_ledger_retries(runner->job);
+	MemoryContextSwitchTo(oldcontext);
 }
 
 static void

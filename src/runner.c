@@ -606,6 +606,7 @@ siter_runner_retry_rows(SiterRunner *runner, List *rows,
 			runner->job->cancel_requested;
 		runner->attempt.count.rows = 1;
 		siter_team_used_rows(runner->team, runner->member, 1);
+		siter_job_progress_tell(runner);
 		*outcome = why_stop(runner);
 		if (*outcome != SITER_OUTCOME_NONE)
 			break;
@@ -636,7 +637,10 @@ retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 		error = siter_runner_transact(runner, siter_attempt_retry, SITER_SNAPSHOT_OF_SOURCE);
 		siter_pace_end_batch(runner, false);
 		if (error == NULL)
+		{
+			account(runner);
 			return NULL;
+		}
 		runner->bad_row.attempts++;
 		if (!may_try_again(runner, error))
 			break;
@@ -653,7 +657,10 @@ retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 		return locate_error;
 	runner->bad_error = error;
 	runner->bad_row_unreadable = runner->attempt.phase == SITER_PHASE_READ;
-	return siter_runner_transact(runner, siter_attempt_skip_again, SITER_SNAPSHOT_OF_SOURCE);
+	error = siter_runner_transact(runner, siter_attempt_skip_again, SITER_SNAPSHOT_OF_SOURCE);
+	if (error == NULL)
+		account(runner);
+	return error;
 }
 
 void

@@ -968,8 +968,8 @@ GRANT SELECT ON streamiter.jobs, streamiter.slices, streamiter.runs,
 -- Progress
 --
 
--- For the view: 0 to 100, and 100 only for what is over; it never falls while
--- rows grow and the total stays.  total may be NULL.
+-- For the view: 0 to 100, and 100 only where all rows are done, "over"; it never
+-- falls while rows grow and the total stays.  total may be NULL.
 CREATE FUNCTION streamiter.progress_percent(
 	rows bigint,
 	total bigint,
@@ -1011,10 +1011,12 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 --	kind			'job' or 'for_each'
 --	name			the job's; of a walk its callback
 --	rows			done, those set aside included
+--	skipped			set aside at this moment
 --	total_rows		of the pass; an estimate, unless streamiter.exact_totals was
 --					on when the pass began, which total_is_exact tells
---	percent			0 to 100, and 100 only when it has finished; never falls
---					within a pass, even where the estimate was too low
+--	percent			0 to 100, and 100 only when each row of the pass is done or
+--					set aside; never falls within a pass, even where the
+--					estimate was too low, or rows set aside are tried again
 --	rows_per_second	over the last seconds, while it runs
 --	eta				when it will have finished at that rate
 --	wait_reason		what it waits for at this moment
@@ -1043,9 +1045,8 @@ SELECT p.kind, p.name, p.owner, p.state, p.pid, p.pass, p.rows, p.skipped,
 FROM (
 	SELECT 'job' AS kind, j.name, j.owner, t.state,
 		CASE WHEN t.state OPERATOR(pg_catalog.=) 'running' THEN r.pid END AS pid,
-		s.pass, s.rows, s.skipped, r.total_rows, r.total_is_exact,
-		streamiter.progress_percent(s.rows, r.total_rows,
-			t.state OPERATOR(pg_catalog.~) '^finished') AS percent,
+		s.pass, s.rows, k.skipped, r.total_rows, r.total_is_exact,
+		streamiter.progress_percent(s.rows, r.total_rows, s.done) AS percent,
 		CASE WHEN t.state OPERATOR(pg_catalog.=) 'running' THEN s.row_rate END
 			AS rows_per_second,
 		r.started, s.updated, j.source AS query
@@ -1055,11 +1056,15 @@ FROM (
 	CROSS JOIN LATERAL (
 		SELECT pg_catalog.max(pass) AS pass,
 			COALESCE(pg_catalog.sum(rows), 0)::bigint AS rows,
-			COALESCE(pg_catalog.sum(skipped), 0)::bigint AS skipped,
+			pg_catalog.bool_and(done) AS done,
 			pg_catalog.sum(row_rate) FILTER (WHERE NOT done) AS row_rate,
 			pg_catalog.max(updated) AS updated
 		FROM streamiter.slice
 		WHERE job_id OPERATOR(pg_catalog.=) j.id) s
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) AS skipped
+		FROM streamiter.skipped_row
+		WHERE job_id OPERATOR(pg_catalog.=) j.id) k
 	LEFT JOIN LATERAL (
 		SELECT * FROM streamiter.run
 		WHERE job_id OPERATOR(pg_catalog.=) j.id

@@ -62,20 +62,22 @@ my $state = 'running';
 my $rate = '';
 for (my $i = 0; $state eq 'running' && $i < 3000; $i++)
 {
-	my ($percent, $rows, $total, $bar, $eta);
+	my ($percent, $rows, $total, $done, $eta);
 
 	$node->safe_psql('postgres', "INSERT INTO item SELECT g * 10 + 1 + $i % 9
 		FROM generate_series(1, 2000, 7) g ON CONFLICT DO NOTHING") if $i < 20;
-	($state, $percent, $rows, $total, $bar, $eta) = split /\|/, $node->safe_psql('postgres',
-		q{SELECT state, percent, rows, total_rows, bar, rows_per_second > 0 AND eta > now() - interval '5 s'
+	($state, $percent, $rows, $total, $done, $eta) = split /\|/, $node->safe_psql('postgres',
+		q{SELECT state, percent, rows, total_rows,
+			(SELECT bool_and(s.done) FROM streamiter.slices s WHERE s.name = progress.name),
+			rows_per_second > 0 AND eta > now() - interval '5 s'
 		FROM streamiter.progress WHERE name = 'slow'});
 	push @percents, $percent;
-	push @bad, $percent if $total != 2000 || ($state eq 'running' && $percent >= 100);
+	push @bad, $percent if $total != 2000 || ($percent >= 100) != ($done eq 't');
 	$rate = 't' if $eta eq 't';
 	usleep(50_000);
 }
 is($state, 'finished', 'it finishes');
-is_deeply(\@bad, [], 'the total stays, and no running job is at 100 %');
+is_deeply(\@bad, [], 'the total stays, and it is at 100 % when all rows are done');
 is_deeply([ grep { $percents[$_] < $percents[$_ - 1] } 1 .. $#percents ], [],
 	'percent never falls');
 cmp_ok($percents[0], '<', 100, 'it begins below 100');
@@ -117,6 +119,28 @@ for (my $i = 0; ${$run->[2]} !~ $waits && $run->[0]->pumpable && $i < 3000; $i++
 $node->safe_psql('postgres', q{SELECT streamiter.pause('resting')});
 $run->[0]->finish;
 like(${$run->[2]}, $waits, 'and in its line');
+
+# Rows tried again: a job that was at 100 % stays there, in its lines too
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION bad(integer) RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		IF $1 % 10000 = 0 THEN RAISE 'bad'; END IF;
+	END $$;
+	SELECT streamiter.create_job('again', 'SELECT id FROM item', 'bad(integer)', on_error => 'skip');
+	CALL streamiter.run('again');
+	SELECT streamiter.retry_skipped('again');
+	SELECT streamiter.alter_job('again', batch_pause => '1 hour')});
+$run = start(q{CALL streamiter.run('again')}, 'streamiter.progress_interval' => '1s');
+is(poll(q{SELECT state, percent FROM streamiter.progress WHERE name = 'again'
+	AND wait_reason IS NOT NULL}), 'running|100', 'rows tried again do not lower it');
+for (my $i = 0; ${$run->[2]} !~ /waiting/ && $run->[0]->pumpable && $i < 3000; $i++)
+{
+	usleep(20_000);
+	$run->[0]->pump_nb;
+}
+$node->safe_psql('postgres', q{SELECT streamiter.pause('again')});
+$run->[0]->finish;
+like(${$run->[2]}, qr/^NOTICE:  job "again": 100\.0% .*, waiting for batch_pause$/m, 'nor in its line');
 
 # A walk: without shared memory, before its statement in pg_stat_activity
 my $walk = q{SELECT rows FROM streamiter.for_each('TABLE item', 'slow(item)', chunk_size => 50)};
