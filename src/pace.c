@@ -125,6 +125,41 @@ siter_pace_wait(SiterRunner *runner, const SiterBudget *budget,
 	return error;
 }
 
+ErrorData *
+siter_pace_wait_for(SiterRunner *runner, SiterWork work,
+					SiterThrottleReason reason, const SiterBudget *budget,
+					SiterOutcome *outcome)
+{
+	SiterTime	began = siter_clock->now();
+	bool		waited = false;
+	ErrorData  *error;
+
+	*outcome = SITER_OUTCOME_NONE;
+	for (;;)
+	{
+		error = siter_runner_transact(runner, work, SITER_SNAPSHOT_NONE);
+		if (error == NULL || error->sqlerrcode != SITER_ERRCODE_TIMEOUT)
+			break;
+		FreeErrorData(error);
+		waited = true;
+		show(runner, reason);
+		siter_job_progress_tell(runner);
+		error = siter_runner_transact(runner, look_at_job, SITER_SNAPSHOT_ANY);
+		if (error != NULL || is_over(runner, outcome))
+			break;
+		if (time_left(budget) <= 0)
+		{
+			*outcome = SITER_OUTCOME_STOPPED;
+			break;
+		}
+	}
+	if (waited)
+		siter_team_add_wait(runner->team, reason,
+							siter_clock->now() - began);
+	show(runner, SITER_THROTTLE_NONE);
+	return error;
+}
+
 static bool
 is_over(SiterRunner *runner, SiterOutcome *outcome)
 {

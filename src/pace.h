@@ -21,6 +21,15 @@ extern ErrorData *siter_pace_wait(SiterRunner *runner,
 								  const SiterBudget *budget,
 								  SiterOutcome *outcome);
 
+/*
+ * Do "work" that waits for something else, until it ends otherwise than by its
+ * batch timer: it is done again then, unless the wait has to end as above.
+ */
+extern ErrorData *siter_pace_wait_for(SiterRunner *runner, SiterWork work,
+									  SiterThrottleReason reason,
+									  const SiterBudget *budget,
+									  SiterOutcome *outcome);
+
 /* The next attempt is not to be made before so many ms have passed */
 extern void siter_pace_retry_after(SiterRunner *runner, int64 ms);
 

@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "batch_timer.h"
 #include "crew.h"
 #include "job_lock.h"
 #include "job_progress.h"
@@ -36,6 +37,9 @@
 /* How often to look again who holds the lock, if nobody seems to */
 #define LOCK_TRIES 3
 
+/* How long to wait for writers before looking at the job again */
+#define WRITERS_WAIT_MS 500
+
 /* A runner, and what the steps of a run have to tell each other */
 typedef struct Run
 {
@@ -44,6 +48,7 @@ typedef struct Run
 	int			nslices;		/* that are not done */
 	List	   *retries;		/* of SiterSkippedRow *: to be tried again */
 	ErrorData  *error;			/* that ended it, if one did */
+	SiterWriters *writers;		/* that a pass waits for; NULL: not known */
 	bool		helpers_gone;
 	bool		counts_affected;	/* its callback is a range statement */
 	SiterCounters total;		/* of all processes */
@@ -305,7 +310,7 @@ run_locked(Run *run)
 	}
 
 	error = begin_or_go_on(run);
-	if (error == NULL)
+	if (error == NULL && run->outcome == SITER_OUTCOME_NONE)
 		error = work(run);
 	run->counts_affected = runner->callback.range != NULL;
 	if (error == NULL)
@@ -351,11 +356,13 @@ begin_or_go_on(Run *run)
 	if (error == NULL && runner->run.new_pass)
 	{
 		if (runner->job->wait_for_writers)
-			error = siter_runner_transact(runner, wait_for_writers, SITER_SNAPSHOT_NONE);
-		if (error == NULL)
+			error = siter_pace_wait_for(runner, wait_for_writers,
+										SITER_THROTTLE_WRITERS,
+										&runner->budget, &run->outcome);
+		if (error == NULL && run->outcome == SITER_OUTCOME_NONE)
 			error = siter_runner_transact(runner, siter_pass_begin, SITER_SNAPSHOT_OF_SOURCE);
 	}
-	if (error == NULL)
+	if (error == NULL && run->outcome == SITER_OUTCOME_NONE)
 		error = siter_runner_transact(runner, load_work, SITER_SNAPSHOT_OF_SOURCE);
 	return error;
 }
@@ -536,12 +543,25 @@ begin_run(SiterRunner *runner)
 	siter_ledger_begin_run(runner->job, &runner->run);
 }
 
+/* For a while: the job may be paused, or no longer want to wait */
 static void
 wait_for_writers(SiterRunner *runner)
 {
-	int			nestlevel = siter_job_enter_settings(runner->job);
+	Run		   *run = (Run *) runner;
+	MemoryContext oldcontext;
+	int			nestlevel;
 
-	siter_writers_wait(runner->keyset->tables);
+	if (!runner->job->wait_for_writers)
+		return;
+	nestlevel = siter_job_enter_settings(runner->job);
+	if (run->writers == NULL)
+	{
+		oldcontext = MemoryContextSwitchTo(runner->context);
+		run->writers = siter_writers_find(runner->keyset->tables);
+		MemoryContextSwitchTo(oldcontext);
+	}
+	siter_batch_timer_start(WRITERS_WAIT_MS, _("there are still writers"));
+	siter_writers_wait(run->writers);
 	AtEOXact_GUC(true, nestlevel);
 }
 

@@ -30,6 +30,7 @@ const char *const siter_throttle_reason_names[] = {
 	[SITER_THROTTLE_WAL] = "max_wal_rate",
 	[SITER_THROTTLE_LAG] = "max_replica_lag",
 	[SITER_THROTTLE_QUERY] = "throttle_query",
+	[SITER_THROTTLE_WRITERS] = "wait_for_writers",
 };
 
 static SiterTime rate_due(const SiterThrottle *throttle, int64 amount,

@@ -22,6 +22,7 @@ typedef enum SiterThrottleReason
 	SITER_THROTTLE_WAL,			/* max_wal_rate */
 	SITER_THROTTLE_LAG,			/* max_replica_lag */
 	SITER_THROTTLE_QUERY,		/* throttle_query */
+	SITER_THROTTLE_WRITERS,		/* wait_for_writers, before a pass */
 	SITER_THROTTLE_NREASONS
 } SiterThrottleReason;
 

@@ -9,6 +9,9 @@
  * that vacuum, whose lock looks like a writer's, is left alone: it adds no
  * rows, and may take hours.
  *
+ * Whoever comes later is not waited for, however often the wait is interrupted
+ * to look at the job.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -38,9 +41,10 @@ is_writer(VirtualTransactionId holder,
 	return false;
 }
 
-void
-siter_writers_wait(List *tables)
+SiterWriters *
+siter_writers_find(List *tables)
 {
+	SiterWriters *writers = palloc0_object(SiterWriters);
 	List	   *holders = NIL;	/* of arrays of VirtualTransactionId */
 	VirtualTransactionId *transactions;
 	int			ntransactions;
@@ -63,9 +67,32 @@ siter_writers_wait(List *tables)
 
 		for (; VirtualTransactionIdIsValid(*holder); holder++)
 		{
-			CHECK_FOR_INTERRUPTS();
 			if (is_writer(*holder, transactions, ntransactions))
-				(void) VirtualXactLock(*holder, true);
+				writers->transactions = lappend(writers->transactions, holder);
 		}
+	}
+	return writers;
+}
+
+void
+siter_writers_wait(SiterWriters *writers)
+{
+	while (writers->transactions != NIL)
+	{
+		SiterTime	now = siter_clock->now();
+
+		CHECK_FOR_INTERRUPTS();
+		if (writers->since == 0)
+			writers->since = now;
+
+		/* the server's own begins anew with each call */
+		if (LockTimeout > 0 && now - writers->since >= SITER_MS(LockTimeout))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("canceling statement due to lock timeout")));
+		(void) VirtualXactLock(*(VirtualTransactionId *) linitial(writers->transactions),
+							   true);
+		writers->transactions = list_delete_first(writers->transactions);
+		writers->since = 0;
 	}
 }
