@@ -523,7 +523,8 @@ SELECT pg_catalog.pg_extension_config_dump('streamiter.skipped_row_id_seq', '');
 --	recurrence		'once', or 'repeat': a run of a finished job starts anew
 --	lock_rows		'update': lock a batch's rows before the callback sees them
 --	wait_for_writers	a pass waits for transactions that are writing to the
---					source's tables before it fixes where it will end
+--					source's tables before it fixes where it will end; no
+--					longer than lock_timeout for one of them
 --	allow_slow_plan	accept a source that no index leads through
 --	batch_pause		how long to rest between batches; each process does
 --	lock_timeout	how long the callback may wait for a lock; 0: as the
@@ -913,8 +914,9 @@ WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 
 -- runs: one row for each CALL that had work to do.  Counters of a run that is
 -- not over, or never got to its end, are those of its last commit.  wait_time
--- is what its waits between batches came to, in seconds, by the setting that
--- asked for them, and "retry" before attempts made again; that of several
+-- is what its waits between batches, and before a pass, came to, in seconds, by
+-- the setting that asked for them, and "retry" before attempts made again; a
+-- throttle_query that did not answer in time is one; that of several
 -- processes is added up.  Not known of a run that is not over or crashed.
 -- run_by is the role that had logged in, wal_bytes what its processes wrote to
 -- the WAL.  A run that begins deletes the oldest beyond

@@ -75,10 +75,43 @@ is($outcome->{error}, undef, 'archive: what changes nothing does no harm');
 is($db->query('SELECT count(*), count(DISTINCT id), (SELECT count(*) FROM event) FROM old'), '400|400|0',
 	'... all rows are moved, each once');
 
+# A callback or a table that is dropped between two batches ends the run
+my @table = ('CREATE TABLE item AS SELECT g AS id, 0 AS n FROM generate_series(1, 100) g',
+	'ALTER TABLE item ADD PRIMARY KEY (id)');
+my $work = q{CREATE FUNCTION work(integer) RETURNS void LANGUAGE plpgsql AS
+	'BEGIN UPDATE item SET n = n + 1 WHERE id = $1; END'};
+for my $workers (1, 2)
+{
+	for (
+		[ 'function', 'DROP FUNCTION work(integer)', '42883', $work ],
+		[ 'table', 'DROP TABLE item', '42P01', @table ])
+	{
+		my ($kind, $drop, $code, @make) = @$_;
+
+		$db->query($_) for ('DROP TABLE IF EXISTS item', 'DROP FUNCTION IF EXISTS work', @table, $work,
+			q{SELECT streamiter.create_job('dropped', 'SELECT id FROM item', 'work(integer)',
+				chunk_size => 10, batch_pause => '1 s')});
+		$runner->send("CALL streamiter.run('dropped', workers => $workers)");
+		$db->poll(q{SELECT rows > 0 FROM streamiter.jobs WHERE name = 'dropped'});
+		$db->query($drop);
+		$outcome = $runner->finish;
+		is($outcome->{error}{code}, $code, "a $kind that is dropped ends the run of $workers");
+		is($db->query(q{SELECT state, sqlstate, rows < 100 FROM streamiter.jobs WHERE name = 'dropped'}),
+			"failed|$code|t", '... and fails the job');
+		$db->query($_) for (@make,
+			q{SELECT streamiter.alter_job('dropped', batch_pause => '0', acknowledge => true)});
+		$db->query("CALL streamiter.run('dropped', workers => $workers)");
+		is($db->query(q{SELECT state, rows FROM streamiter.jobs WHERE name = 'dropped'}), 'finished|100',
+			'... which goes on when there is one again');
+		is($db->query('SELECT max(n) FROM item'), '1', '... and does no row twice');
+		$db->query(q{SELECT streamiter.drop_job('dropped')});
+	}
+}
+$db->query($_) for ('DROP TABLE item', 'DROP FUNCTION work');
+
 # DROP EXTENSION waits for the run, between its batches too
 $db->query($_) for (
-	'CREATE TABLE item AS SELECT g AS id, 0 AS n FROM generate_series(1, 100) g',
-	'ALTER TABLE item ADD PRIMARY KEY (id)',
+	@table,
 	q{SELECT streamiter.register_statement('count', 'UPDATE item SET n = n + 1 WHERE id = ANY ($1)')},
 	q{SELECT streamiter.create_job('job', 'SELECT id FROM item', 'count', chunk_size => 10, batch_pause => '1 h')});
 $runner->send(q{CALL streamiter.run('job')});
