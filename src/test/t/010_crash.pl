@@ -407,7 +407,7 @@ sub problems_at_end
 	push @problems, "counters that are not what they should be"
 	  if $db->query("SELECT count(*) FROM work WHERE n <> CASE WHEN bad THEN 0 ELSE 1 END") ne 0;
 	push @problems, "rows that are not logged"
-	  if $db->query('SELECT count(*) FROM work WHERE NOT bad AND id NOT IN (SELECT id FROM log)') ne 0;
+	  if $db->query('SELECT count(*) FROM work w WHERE NOT bad AND NOT EXISTS (SELECT FROM log l WHERE l.id = w.id)') ne 0;
 	my $skipped = $db->query(q{SELECT string_agg(key[1], ',' ORDER BY key[1]::bigint) FROM streamiter.skipped});
 	push @problems, "rows $skipped set aside, not $bad" if $skipped ne $bad;
 	push @problems, "$now->{rows} rows counted" if $now->{rows} != $rows;
