@@ -349,6 +349,48 @@ SELECT key, attempts FROM streamiter.skipped;
 SELECT streamiter.drop_job('locked');
 
 --
+-- Pause and cancel at odd moments
+--
+CREATE TABLE ask (id integer, call text);
+CREATE FUNCTION asking(item) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	call text;
+BEGIN
+	FOR call IN SELECT ask.call FROM ask WHERE id = $1.id LOOP
+		EXECUTE 'SELECT ' || call;
+	END LOOP;
+END $$;
+UPDATE item SET v = 0;
+SELECT streamiter.create_job('asked', 'SELECT * FROM item WHERE id <= 30', 'asking(item)',
+	chunk_size => 10, on_error => 'skip');
+
+-- in the last batch it is too late, also for when rows are tried again
+INSERT INTO ask VALUES (5, '1 / 0'), (15, '1 / 0'), (30, $$streamiter.cancel('asked')$$);
+CALL streamiter.run('asked');
+SELECT state, rows, skipped FROM job;
+SELECT streamiter.resume('asked');
+SELECT streamiter.retry_skipped('asked');
+SELECT state FROM job;
+CALL streamiter.run('asked');
+UPDATE ask SET call = $$streamiter.pause('asked')$$ WHERE id = 30;
+SELECT streamiter.reset('asked');
+CALL streamiter.run('asked');
+SELECT streamiter.alter_job('asked', recurrence => 'repeat');
+SELECT state FROM job;
+SELECT streamiter.alter_job('asked', recurrence => 'once');
+
+-- among rows that are tried again: the next is left alone
+UPDATE ask SET call = $$streamiter.pause('asked')$$ WHERE id = 5;
+SELECT streamiter.retry_skipped('asked');
+CALL streamiter.run('asked');
+SELECT state, skipped FROM job;
+SELECT key, attempts FROM streamiter.skipped;
+SELECT streamiter.resume('asked');
+CALL streamiter.run('asked');
+SELECT key, attempts FROM streamiter.skipped;
+SELECT streamiter.drop_job('asked');
+
+--
 -- Transaction ids: two per attempt
 --
 CREATE FUNCTION next_xid() RETURNS bigint LANGUAGE sql AS

@@ -53,6 +53,7 @@ static void check_role(SiterRunner *runner);
 static void save_position(SiterRunner *runner);
 static void save_counters(SiterRunner *runner);
 static void count_spent(SiterRunner *runner);
+static void work_on_bad_row(SiterRunner *runner, SiterRange *range);
 static bool narrow_to_bad_row(SiterRunner *runner, SiterRange *range);
 static Datum bad_row_as_jsonb(SiterRunner *runner);
 
@@ -464,44 +465,55 @@ siter_attempt_retry(SiterRunner *runner)
 	SiterAttempt *attempt = &runner->attempt;
 	SiterRange	range;
 
-	start_timer(runner);
-	make_callback(runner);
-	attempt->phase = SITER_PHASE_READ;
-	if (narrow_to_bad_row(runner, &range))
+	if (runner->job->pause_requested || runner->job->cancel_requested)
+		runner->stop_requested = true;
+	else
 	{
-		attempt->nrows = 1;
-		if (runner->callback.range != NULL)
-		{
-			attempt->phase = SITER_PHASE_CALL;
-			attempt->count.affected =
-				siter_range_statement_execute(runner->callback.range,
-											  range.upper, range.upper);
-		}
-		else
-		{
-			SiterKey   *end;
-			SiterWalk  *walk;
-
-			walk = runner->job->lock_rows ?
-				siter_range_open_locked(runner->keyset, &range, 1, &end) :
-				siter_range_open(runner->keyset, &range, 1, false);
-			if (walk != NULL)
-			{
-				if (runner->callback.prefetch != NULL)
-					siter_prefetch_make_room(walk);
-				if (siter_walk_fetch(walk))
-					call(runner, walk, take_related(runner, walk), 1);
-				siter_walk_close(walk);
-			}
-		}
-		fire_deferred_triggers();
+		start_timer(runner);
+		make_callback(runner);
+		attempt->phase = SITER_PHASE_READ;
+		if (narrow_to_bad_row(runner, &range))
+			work_on_bad_row(runner, &range);
+		attempt->phase = SITER_PHASE_SAVE;
+		check_role(runner);
+		if (!siter_ledger_unskip(&runner->bad_row))
+			siter_attempt_refuse_moved(runner);
+		save_counters(runner);
 	}
-	attempt->phase = SITER_PHASE_SAVE;
-	check_role(runner);
-	if (!siter_ledger_unskip(&runner->bad_row))
-		siter_attempt_refuse_moved(runner);
-	save_counters(runner);
 	siter_attempt_leave(runner, nestlevel);
+}
+
+static void
+work_on_bad_row(SiterRunner *runner, SiterRange *range)
+{
+	SiterAttempt *attempt = &runner->attempt;
+
+	attempt->nrows = 1;
+	if (runner->callback.range != NULL)
+	{
+		attempt->phase = SITER_PHASE_CALL;
+		attempt->count.affected =
+			siter_range_statement_execute(runner->callback.range,
+										  range->upper, range->upper);
+	}
+	else
+	{
+		SiterKey   *end;
+		SiterWalk  *walk;
+
+		walk = runner->job->lock_rows ?
+			siter_range_open_locked(runner->keyset, range, 1, &end) :
+			siter_range_open(runner->keyset, range, 1, false);
+		if (walk != NULL)
+		{
+			if (runner->callback.prefetch != NULL)
+				siter_prefetch_make_room(walk);
+			if (siter_walk_fetch(walk))
+				call(runner, walk, take_related(runner, walk), 1);
+			siter_walk_close(walk);
+		}
+	}
+	fire_deferred_triggers();
 }
 
 void

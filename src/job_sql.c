@@ -251,6 +251,32 @@ refuse_running(const SiterJob *job, const char *what)
 			 errhint("Pause it with streamiter.pause() and wait until its batch has committed.")));
 }
 
+/* Finished for good: nothing is left to be kept from running */
+static bool
+is_over(const SiterJob *job, SiterJobState state)
+{
+	return !job->repeat && (state == SITER_JOB_FINISHED ||
+							state == SITER_JOB_FINISHED_WITH_SKIPS);
+}
+
+/*
+ * The job's state.  A pause or cancel that was asked for when the last batch
+ * was at hand came too late, and is not to be heeded when something has the job
+ * run once more.
+ */
+static SiterJobState
+forget_late_requests(SiterJob *job)
+{
+	SiterJobState state = siter_job_state(job->id);
+
+	if (is_over(job, state) && (job->pause_requested || job->cancel_requested))
+	{
+		job->pause_requested = job->cancel_requested = false;
+		siter_job_update(job);
+	}
+	return state;
+}
+
 Datum
 streamiter_alter_job(PG_FUNCTION_ARGS)
 {
@@ -263,6 +289,7 @@ streamiter_alter_job(PG_FUNCTION_ARGS)
 	job = siter_job_get_for_change(name);
 	if (acknowledge)
 		refuse_running(job, "acknowledge changes of");
+	(void) forget_late_requests(job);
 
 	if (!PG_ARGISNULL(ALTER_UNSET))
 		unset_settings(PG_GETARG_ARRAYTYPE_P(ALTER_UNSET), job);
@@ -303,14 +330,6 @@ refuse_state(const SiterJob *job, const char *what, SiterJobState state,
 			 hint ? errhint("%s", hint) : 0));
 }
 
-/* Finished for good: nothing is left to be kept from running */
-static bool
-is_over(const SiterJob *job, SiterJobState state)
-{
-	return !job->repeat && (state == SITER_JOB_FINISHED ||
-							state == SITER_JOB_FINISHED_WITH_SKIPS);
-}
-
 Datum
 streamiter_pause(PG_FUNCTION_ARGS)
 {
@@ -342,14 +361,16 @@ streamiter_resume(PG_FUNCTION_ARGS)
 {
 	char	   *name = siter_option_text(fcinfo, 0, "name");
 	SiterJob   *job;
+	SiterJobState state;
 
 	SPI_connect();
 	job = siter_job_get_for_change(name);
+	state = forget_late_requests(job);
 	if (job->cancel_requested)
 		refuse_state(job, "resume", SITER_JOB_CANCELLED,
 					 _("streamiter.reset() lets it start over."));
 	if (!job->pause_requested)
-		refuse_state(job, "resume", siter_job_state(job->id),
+		refuse_state(job, "resume", state,
 					 _("Only a job that was paused can be resumed; CALL streamiter.run() goes on with any that has not finished."));
 	job->pause_requested = false;
 	siter_job_update(job);
@@ -410,6 +431,7 @@ streamiter_retry_skipped(PG_FUNCTION_ARGS)
 	SPI_connect();
 	job = siter_job_get_for_change(name);
 	refuse_running(job, "retry the rows of");
+	(void) forget_late_requests(job);
 	if (job->cancel_requested)
 		refuse_state(job, "retry the rows of", SITER_JOB_CANCELLED, NULL);
 	marked = siter_ledger_request_retries(job);

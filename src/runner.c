@@ -602,8 +602,6 @@ siter_runner_retry_rows(SiterRunner *runner, List *rows,
 		if (error != NULL || *outcome != SITER_OUTCOME_NONE)
 			break;
 		runner->retried++;
-		runner->stop_requested = runner->job->pause_requested ||
-			runner->job->cancel_requested;
 		runner->attempt.count.rows = 1;
 		siter_team_used_rows(runner->team, runner->member, 1);
 		siter_job_progress_tell(runner);
@@ -639,6 +637,8 @@ retry_row(SiterRunner *runner, const SiterSkippedRow *row,
 		if (error == NULL)
 		{
 			account(runner);
+			if (runner->stop_requested)
+				*outcome = why_stop(runner);
 			return NULL;
 		}
 		runner->bad_row.attempts++;

@@ -650,7 +650,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 --	retry_skipped	ready ***	-			paused		-			ready
 --	drop_job	gone			-			gone		gone		gone
 --
---	*	when its batch has committed
+--	*	when its batch has committed; where that was the last one, too late
 --	**	withdraws a pause that was asked for; otherwise an error
 --	***	or what else it was
 --
