@@ -20,8 +20,11 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
+#include "utils/guc.h"
 
 #include "writers.h"
+
+static void leave_lock_timeout(SiterTime left);
 
 /*
  * Is it one of "transactions"?  Prepared transactions have no process and so
@@ -77,6 +80,8 @@ siter_writers_find(List *tables)
 void
 siter_writers_wait(SiterWriters *writers)
 {
+	SiterTime	limit = SITER_MS(LockTimeout);
+
 	while (writers->transactions != NIL)
 	{
 		SiterTime	now = siter_clock->now();
@@ -84,15 +89,29 @@ siter_writers_wait(SiterWriters *writers)
 		CHECK_FOR_INTERRUPTS();
 		if (writers->since == 0)
 			writers->since = now;
-
-		/* the server's own begins anew with each call */
-		if (LockTimeout > 0 && now - writers->since >= SITER_MS(LockTimeout))
-			ereport(ERROR,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("canceling statement due to lock timeout")));
+		if (limit > 0)
+			leave_lock_timeout(limit - (now - writers->since));
 		(void) VirtualXactLock(*(VirtualTransactionId *) linitial(writers->transactions),
 							   true);
 		writers->transactions = list_delete_first(writers->transactions);
 		writers->since = 0;
 	}
+}
+
+/*
+ * Let the server wait no longer than that: it would begin anew with each call,
+ * however much of the time is over.  The caller's GUC nest level ends it.
+ */
+static void
+leave_lock_timeout(SiterTime left)
+{
+	char		ms[32];
+
+	if (left <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("canceling statement due to lock timeout")));
+	snprintf(ms, sizeof(ms), INT64_FORMAT, (left + SITER_MS(1) - 1) / SITER_MS(1));
+	(void) set_config_option("lock_timeout", ms, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 }

@@ -320,6 +320,28 @@ start('locked');
 ended(qr/finished/, 'lock given back');
 all_once('locked');
 
+# the wait for writers is cut every 500 ms, and lock_timeout means what it says;
+# the quickest of some runs tells, on a busy machine too
+create_job('writers', "lock_timeout => '510 ms'");
+$locker->query('BEGIN');
+$locker->query('UPDATE item SET n = n WHERE id = 150');
+my ($code, $took);
+for (1 .. 10)
+{
+	my $began = time;
+
+	$code = $runner->try(q{CALL streamiter.run('writers')})->{error}{code} // '';
+	$took = time - $began;
+	last if $took < 0.9;
+}
+is($code, '55P03', 'lock_timeout, of a wait for writers');
+cmp_ok($took, '>', 0.5, '... is not shortened');
+cmp_ok($took, '<', 0.9, '... and not prolonged');
+$locker->query('ROLLBACK');
+start('writers');
+ended(qr/finished/, 'no more writers');
+all_once('writers');
+
 # -- throttle_query ------------------------------------------------------------------
 
 $db->query('UPDATE flag SET up = true');
