@@ -388,6 +388,14 @@ SELECT key, attempts FROM streamiter.skipped;
 SELECT streamiter.resume('asked');
 CALL streamiter.run('asked');
 SELECT key, attempts FROM streamiter.skipped;
+
+-- what is being cancelled is not cancelled yet, and cannot be resumed either
+UPDATE ask SET call = $$streamiter.cancel('asked'), streamiter.resume('asked')$$
+WHERE id = 5;
+SELECT streamiter.reset('asked');
+SELECT streamiter.alter_job('asked', on_error => 'stop');
+CALL streamiter.run('asked');
+SELECT state, rows FROM job;
 SELECT streamiter.drop_job('asked');
 
 --

@@ -366,6 +366,11 @@ streamiter_resume(PG_FUNCTION_ARGS)
 	SPI_connect();
 	job = siter_job_get_for_change(name);
 	state = forget_late_requests(job);
+	if (job->cancel_requested && state == SITER_JOB_RUNNING)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot resume job \"%s\": it is being cancelled",
+						name)));
 	if (job->cancel_requested)
 		refuse_state(job, "resume", SITER_JOB_CANCELLED,
 					 _("streamiter.reset() lets it start over."));
