@@ -634,6 +634,9 @@ report(const Run *run)
 
 	if (run->outcome == SITER_OUTCOME_FINISHED && run->left_aside > 0)
 		outcome = "finished_with_skips";
+
+	/* a NOTICE looks for interrupts, but what has ended cannot be cancelled */
+	HOLD_CANCEL_INTERRUPTS();
 	ereport(NOTICE,
 			(errmsg("job \"%s\" %s: rows " INT64_FORMAT ", batches " INT64_FORMAT "%s, skipped " INT64_FORMAT,
 					runner->job->name, outcome,
@@ -644,4 +647,5 @@ report(const Run *run)
 			 runner->retried > 0 ?
 			 errdetail("Tried again: " INT64_FORMAT " rows; set aside now: " INT64_FORMAT ".",
 					   runner->retried, run->left_aside) : 0));
+	RESUME_CANCEL_INTERRUPTS();
 }
