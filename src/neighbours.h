@@ -27,6 +27,11 @@ typedef struct SiterNeighbours
 	int			first;
 } SiterNeighbours;
 
+/*
+ * Of a key column, for a statement whose $n is the array of column n and whose
+ * parameters before "first" are all that it may use itself.  Lives in
+ * CurrentMemoryContext and outlives the column.
+ */
 extern SiterNeighbours *siter_neighbours_make(const SiterKeyColumn *column,
 											  int first);
 
